@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #include "answer.h"
-#include "limits.h"
+#include "bounds.h"
 
 struct msh_words {
 	int count;

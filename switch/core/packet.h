@@ -8,7 +8,7 @@
 #include <rte_mbuf.h>
 
 #include "drop.h"
-#include "limits.h"
+#include "bounds.h"
 
 struct msh_packet {
 	struct rte_mbuf *mbuf;

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+
+/* The control lcore's state: what is configured, from which it builds what workers read. One thread, no locks. */
+
+#include <signal.h>
+#include <sys/types.h>
+
+#include "region.h"
+#include "worker.h"
+
+struct msh_control;
+
+/* Makes, tears down and describes ports of one kind. */
+struct msh_port_provider {
+	const char *kind; /* third word of `port add` */
+	/* Open what argv says and fill the port's ops and limits. 0 or the negative status of *answer. */
+	int (*open)(struct msh_control *control, struct msh_port *port, int argc, char *const *argv,
+		struct msh_answer *answer);
+	/* No worker sees the port any more. */
+	void (*close)(struct msh_port *port);
+	/* Add what is particular to the kind to a row of `port show`. */
+	void (*show)(const struct msh_port *port, json_t *row);
+	/* Optional: look at the link, about once a second. */
+	void (*check_link)(struct msh_port *port);
+};
+
+extern const struct msh_port_provider msh_port_vhost_provider;
+extern const struct msh_port_provider msh_port_dev_provider;
+
+struct msh_port_entry {
+	struct msh_port *port; /* NULL: index is free */
+	const struct msh_port_provider *provider;
+	char *arguments;                  /* as given after the name, for `save` */
+	struct msh_port_counters base;    /* counters when the index was taken: it may have had another life */
+};
+
+struct msh_vm_address {
+	struct rte_ether_addr mac;
+	uint16_t port;
+};
+
+struct msh_vm {
+	uint16_t index; /* 0: free */
+	char name[MSH_NAME_MAX];
+	uint16_t address_count;
+	struct msh_vm_address address[MSH_VM_MACS_MAX];
+	struct msh_region *region; /* NULL: none, or lost */
+	char *region_path;         /* NULL: none was asked for */
+	char *region_arguments;    /* as given, for `save` */
+	const char *region_lost;   /* why the region was given up, or NULL */
+	const void *instance[MSH_STAGES_MAX];
+	const struct msh_vm_stages *stages; /* published */
+	uint32_t epoch;
+	uint64_t commands, refused; /* from its region */
+};
+
+/* Who gave a command. */
+struct msh_caller {
+	enum msh_who who;
+	struct msh_vm *vm; /* of MSH_WHO_VM */
+};
+
+/* What a worker had done at the last whole second, to tell how busy it is now. */
+struct msh_worker_sample {
+	uint64_t at, busy_cycles, packets;
+	double busy, packets_per_second;
+};
+
+struct msh_control {
+	struct msh_datapath datapath;
+	struct msh_port_entry port[MSH_PORTS_MAX];
+	struct msh_vm vm[MSH_VMS_MAX];
+	struct msh_worker_sample sample[MSH_WORKERS_MAX];
+	uint32_t last_epoch;
+	uint64_t started_ns;
+	int epoll;
+	struct msh_socket *socket;
+};
+
+uint64_t msh_now_ns(void);
+
+/* commands.c: run one line; the caller clears the answer. Never leaves a half-done change. */
+void msh_command_run(struct msh_control *control, const struct msh_caller *caller, const char *line, size_t length,
+	struct msh_answer *answer);
+/* Run a file of commands. 0, or -1 after printing "FILE:LINE: sentence" into error. */
+int msh_script_run(struct msh_control *control, const char *path, char *error, size_t size);
+
+/* ports.c */
+struct msh_port_entry *msh_port_find(struct msh_control *control, const char *name);
+/* Sum over the workers since the port was made; index 0: the switch itself. */
+void msh_port_sum(const struct msh_control *control, uint16_t index, struct msh_port_counters *sum);
+void msh_ports_close(struct msh_control *control);
+void msh_ports_check_links(struct msh_control *control);
+
+/* vms.c */
+struct msh_vm *msh_vm_find(struct msh_control *control, const char *name);
+struct msh_vm *msh_vm_of_mac(struct msh_control *control, const struct rte_ether_addr *mac);
+const struct msh_vm *msh_vm_of_port(const struct msh_control *control, uint16_t port);
+/* Serve the regions of all VMs. Returns the number of commands taken. */
+unsigned int msh_vms_poll(struct msh_control *control);
+void msh_vms_close(struct msh_control *control);
+
+/* stages.c: the verbs of the stages. `stage` and `verb`: indices. */
+int msh_stage_run(struct msh_control *control, const struct msh_caller *caller, unsigned int stage, unsigned int verb,
+	int argc, char *const *argv, struct msh_answer *answer);
+/* Put an instance in force for a VM. NULL: none. Retires the old one. */
+int msh_stage_install(struct msh_control *control, struct msh_vm *vm, unsigned int stage, const void *instance);
+/* Remove all of a VM's instances. */
+void msh_stages_clear(struct msh_control *control, struct msh_vm *vm);
+
+/* publish.c: both return 0, or -ENOMEM with the old version still in force. */
+/* Ports, VMs or their addresses changed. */
+int msh_publish_topology(struct msh_control *control);
+/* Stages of a VM changed: control->vm[].stages and epoch. */
+int msh_publish_stages(struct msh_control *control);
+/* Without workers: free what is in force. */
+void msh_publish_end(struct msh_control *control);
+
+/* neighbors.c: the MACs of backends. */
+void msh_neighbors_poll(struct msh_control *control);
+/* Ask for all that are unknown; `refresh`: for the known ones too. */
+void msh_neighbors_ask(struct msh_control *control, bool refresh);
+
+/* socket.c */
+int msh_socket_open(struct msh_control *control, const char *path, char *error, size_t size);
+void msh_socket_close(struct msh_control *control);
+/* Serve clients; wait at most wait_ns for one when there is nothing to do. */
+void msh_socket_poll(struct msh_control *control, uint64_t wait_ns);
+/* An existing socket file that nobody answers is removed. 0, or -EADDRINUSE when somebody does, -EEXIST when it is
+ * something else. */
+int msh_socket_reclaim(const char *path, int type);
+
+/* save.c: the commands that make what is configured now; to be freed. NULL when out of memory. */
+char *msh_save(const struct msh_control *control);
+
+/* loop.c: until *stop. */
+void msh_control_run(struct msh_control *control, const volatile sig_atomic_t *stop);
+
+/* Handlers of commands (commands.c lists them). */
+typedef int msh_handler(struct msh_control *control, const struct msh_caller *caller, int argc, char *const *argv,
+	struct msh_answer *answer);
+msh_handler msh_port_add, msh_port_del, msh_port_show;
+msh_handler msh_vm_add, msh_vm_del, msh_vm_show;
+msh_handler msh_stage_show, msh_stage_cancel;
+msh_handler msh_drop_show, msh_worker_show, msh_fdb_show;

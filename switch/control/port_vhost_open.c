@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* vhost-user ports: socket, features, and the coming and going of the guest (librte_vhost's own thread). */
+
+#include <linux/virtio_net.h>
+#include <rte_vhost.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "control.h"
+#include "log.h"
+#include "retire.h"
+
+/* What vhost's thread needs to find a port by its socket. Control fills, vhost's thread reads. */
+struct vhost_socket {
+	char path[108];
+	bool client;
+	struct msh_port *port;
+};
+
+static struct vhost_socket *sockets[MSH_PORTS_MAX]; /* by port index; atomic */
+
+/* Port of each connected device, for the callback that workers run into. vhost's thread writes; atomic. */
+#define DEVICES_MAX 1024 /* librte_vhost's own bound */
+static struct msh_port *port_of_device[DEVICES_MAX];
+
+/* Offloads let a guest send packets that are not finished (no checksum, or longer than the MTU); without them each
+ * packet is whole, and can leave by any port. */
+static const uint64_t unfinished =
+	1ull << VIRTIO_NET_F_CSUM | 1ull << VIRTIO_NET_F_GUEST_CSUM | 1ull << VIRTIO_NET_F_GUEST_TSO4 |
+	1ull << VIRTIO_NET_F_GUEST_TSO6 | 1ull << VIRTIO_NET_F_GUEST_ECN | 1ull << VIRTIO_NET_F_GUEST_UFO |
+	1ull << VIRTIO_NET_F_HOST_TSO4 | 1ull << VIRTIO_NET_F_HOST_TSO6 | 1ull << VIRTIO_NET_F_HOST_ECN |
+	1ull << VIRTIO_NET_F_HOST_UFO | 1ull << VIRTIO_NET_F_MQ;
+
+static struct vhost_socket *
+socket_of_device(int vid)
+{
+	char path[sizeof(sockets[0]->path)];
+	if (rte_vhost_get_ifname(vid, path, sizeof(path)) != 0)
+		return NULL;
+	for (unsigned int i = 0; i < MSH_PORTS_MAX; i++) {
+		struct vhost_socket *s = __atomic_load_n(&sockets[i], __ATOMIC_ACQUIRE);
+		if (s != NULL && strcmp(s->path, path) == 0)
+			return s;
+	}
+	return NULL;
+}
+
+static int
+guest_came(int vid)
+{
+	struct vhost_socket *s = socket_of_device(vid);
+	uint64_t features = 0;
+	if (s == NULL || vid >= DEVICES_MAX || rte_vhost_get_negotiated_features(vid, &features) != 0)
+		return -1;
+	/* Without mergeable buffers a guest has room for one Ethernet frame in each (virtio 1.2, 5.1.6.3.1). */
+	bool mergeable = features & (1ull << VIRTIO_NET_F_MRG_RXBUF);
+	s->port->max_frame = mergeable ? 65535 : RTE_ETHER_MAX_VLAN_FRAME_LEN;
+	__atomic_store_n(&port_of_device[vid], s->port, __ATOMIC_RELEASE);
+	__atomic_store_n(&s->port->vid, vid, __ATOMIC_RELEASE);
+	msh_port_set_up(s->port, true);
+	MSH_LOG(INFO, "port %s: guest is there, features 0x%" PRIx64, s->port->name, features);
+	return 0;
+}
+
+static void
+guest_left(int vid)
+{
+	struct vhost_socket *s = socket_of_device(vid);
+	if (s == NULL || __atomic_load_n(&s->port->vid, __ATOMIC_ACQUIRE) != vid)
+		return;
+	msh_port_set_up(s->port, false);
+	__atomic_store_n(&s->port->vid, -1, __ATOMIC_RELEASE);
+	__atomic_store_n(&port_of_device[vid], NULL, __ATOMIC_RELEASE);
+	msh_rcu_wait(); /* librte_vhost unmaps the guest's memory after this */
+	MSH_LOG(INFO, "port %s: guest left", s->port->name);
+}
+
+/* Called by a worker, in the midst of sending. */
+static void
+guest_notified(int vid)
+{
+	struct msh_port *port = __atomic_load_n(&port_of_device[vid], __ATOMIC_ACQUIRE);
+	if (port != NULL)
+		__atomic_fetch_add(&port->notifications, 1, __ATOMIC_RELAXED);
+}
+
+static const struct rte_vhost_device_ops callbacks = {
+	.new_device = guest_came,
+	.destroy_device = guest_left,
+	.guest_notified = guest_notified,
+};
+
+static int
+parse_arguments(struct vhost_socket *s, int argc, char *const *argv, struct msh_answer *answer)
+{
+	if (argc < 1 || argc > 2)
+		return msh_answer_set(answer, MSH_BAD, "port add NAME vhost takes PATH [server|client] [learn on|off]");
+	if (strlen(argv[0]) >= sizeof(s->path))
+		return msh_answer_set(answer, MSH_BAD, "socket path '%s' is longer than %zu bytes", argv[0],
+			sizeof(s->path) - 1);
+	if (argv[0][0] != '/')
+		return msh_answer_set(answer, MSH_BAD, "socket path '%s' is not absolute", argv[0]);
+	if (argc == 2 && strcmp(argv[1], "server") != 0 && strcmp(argv[1], "client") != 0)
+		return msh_answer_set(answer, MSH_BAD, "'%s' is neither server nor client", argv[1]);
+	s->client = argc == 2 && strcmp(argv[1], "client") == 0;
+	snprintf(s->path, sizeof(s->path), "%s", argv[0]);
+	for (unsigned int i = 0; i < MSH_PORTS_MAX; i++)
+		if (sockets[i] != NULL && strcmp(sockets[i]->path, s->path) == 0)
+			return msh_answer_set(answer, MSH_EXISTS, "socket %s is port %s's", s->path,
+				sockets[i]->port->name);
+	return 0;
+}
+
+static int
+start_driver(struct vhost_socket *s, struct msh_answer *answer)
+{
+	int rc = s->client ? 0 : msh_socket_reclaim(s->path, SOCK_STREAM);
+	if (rc == -EADDRINUSE)
+		return msh_answer_set(answer, MSH_FAILED, "socket %s is in use by another process", s->path);
+	if (rc != 0)
+		return msh_answer_set(answer, MSH_FAILED, "%s is there and is not a socket", s->path);
+	if (rte_vhost_driver_register(s->path, s->client ? RTE_VHOST_USER_CLIENT : 0) != 0)
+		return msh_answer_set(answer, MSH_FAILED, "cannot make socket %s: %s", s->path,
+			errno != 0 ? strerror(errno) : "vhost refused");
+	if (rte_vhost_driver_disable_features(s->path, unfinished) != 0 ||
+		rte_vhost_driver_callback_register(s->path, &callbacks) != 0 ||
+		rte_vhost_driver_start(s->path) != 0) {
+		int reason = errno;
+		rte_vhost_driver_unregister(s->path);
+		return msh_answer_set(answer, MSH_FAILED, "cannot make socket %s: %s", s->path,
+			reason != 0 ? strerror(reason) : "vhost refused");
+	}
+	return 0;
+}
+
+static int
+vhost_open(struct msh_control *control, struct msh_port *port, int argc, char *const *argv, struct msh_answer *answer)
+{
+	struct vhost_socket *s = calloc(1, sizeof(*s));
+	if (s == NULL)
+		return msh_answer_set(answer, MSH_FAILED, "port %s: out of memory", port->name);
+	int rc = parse_arguments(s, argc, argv, answer);
+	if (rc != 0)
+		goto fail;
+	port->ops = &msh_port_vhost_ops;
+	port->vid = -1;
+	port->max_frame = 65535;
+	s->port = port;
+	__atomic_store_n(&sockets[port->index], s, __ATOMIC_RELEASE);
+	errno = 0;
+	rc = start_driver(s, answer);
+	if (rc == 0)
+		return 0;
+	__atomic_store_n(&sockets[port->index], NULL, __ATOMIC_RELEASE);
+fail:
+	free(s);
+	return rc;
+}
+
+static void
+vhost_close(struct msh_port *port)
+{
+	struct vhost_socket *s = sockets[port->index];
+	rte_vhost_driver_unregister(s->path); /* ends the connection; guest_left is called from here */
+	__atomic_store_n(&sockets[port->index], NULL, __ATOMIC_RELEASE);
+	free(s);
+}
+
+static void
+vhost_show(const struct msh_port *port, json_t *row)
+{
+	const struct vhost_socket *s = sockets[port->index];
+	uint64_t n = __atomic_load_n(&port->notifications, __ATOMIC_RELAXED);
+	json_object_set_new(row, "interrupts", json_integer((json_int_t)n));
+	json_object_set_new(row, "where", json_sprintf("%s (%s)", s->path, s->client ? "client" : "server"));
+}
+
+const struct msh_port_provider msh_port_vhost_provider = {
+	.kind = "vhost",
+	.open = vhost_open,
+	.close = vhost_close,
+	.show = vhost_show,
+};

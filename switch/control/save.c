@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* State as commands: `save` prints what a boot file takes. */
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control.h"
+
+
+static void
+emit_line(void *context, const char *line)
+{
+	fprintf(context, "%s\n", line);
+}
+
+static void
+save_vm(FILE *out, const struct msh_control *control, const struct msh_vm *vm)
+{
+	char mac[MSH_MAC_TEXT];
+	fprintf(out, "vm add %s", vm->name);
+	for (uint16_t i = 0; i < vm->address_count; i++) {
+		if (i == 0 || vm->address[i].port != vm->address[i - 1].port)
+			fprintf(out, " port %s", control->port[vm->address[i].port].port->name);
+		fprintf(out, " mac %s", msh_mac_text(&vm->address[i].mac, mac));
+	}
+	fprintf(out, "%s\n", vm->region_arguments);
+	for (unsigned int s = 0; s < msh_stage_count; s++)
+		if (vm->instance[s] != NULL)
+			msh_stages[s]->dump(vm->instance[s], emit_line, out);
+}
+
+char *
+msh_save(const struct msh_control *control)
+{
+	char *text = NULL;
+	size_t size = 0;
+	FILE *out = open_memstream(&text, &size);
+	if (out == NULL)
+		return NULL;
+	for (unsigned int i = 1; i < MSH_PORTS_MAX; i++)
+		if (control->port[i].port != NULL)
+			fprintf(out, "port add %s %s\n", control->port[i].port->name, control->port[i].arguments);
+	for (unsigned int i = 1; i < MSH_VMS_MAX; i++)
+		if (control->vm[i].index != 0)
+			save_vm(out, control, &control->vm[i]);
+	if (fclose(out) != 0) {
+		free(text);
+		return NULL;
+	}
+	return text;
+}

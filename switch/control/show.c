@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* What VMs, workers, stages and the forwarding table look like. */
+
+#include <rte_cycles.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control.h"
+
+static void
+put(json_t *row, const char *key, uint64_t value)
+{
+	json_object_set_new(row, key, json_integer((json_int_t)value));
+}
+
+static double
+per(uint64_t cycles, uint64_t packets)
+{
+	return packets == 0 ? 0 : (double)(cycles * 10 / packets) / 10;
+}
+
+static json_t *
+addresses_text(const struct msh_control *control, const struct msh_vm *vm, bool ports)
+{
+	char text[MSH_VM_MACS_MAX * (MSH_NAME_MAX + 1)] = "", mac[MSH_MAC_TEXT];
+	size_t used = 0;
+	for (uint16_t i = 0; i < vm->address_count; i++) {
+		const char *word = ports ? control->port[vm->address[i].port].port->name
+					 : msh_mac_text(&vm->address[i].mac, mac);
+		if (ports && i > 0 && vm->address[i].port == vm->address[i - 1].port)
+			continue;
+		used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s", used > 0 ? "," : "", word);
+	}
+	return json_string(text);
+}
+
+/* What the stages kept from the VM, over all its ports. */
+static void
+put_offload(const struct msh_control *control, const struct msh_vm *vm, json_t *row)
+{
+	struct msh_port_counters c;
+	uint64_t examined = 0, dropped = 0, redirected = 0;
+	for (uint16_t i = 0; i < vm->address_count; i++) {
+		if (i > 0 && vm->address[i].port == vm->address[i - 1].port)
+			continue;
+		msh_port_sum(control, vm->address[i].port, &c);
+		examined += c.vm_packets;
+		dropped += c.vm_dropped;
+		redirected += c.vm_redirected;
+	}
+	put(row, "examined", examined);
+	put(row, "dropped", dropped);
+	put(row, "redirected", redirected);
+}
+
+static json_t *
+vm_row(const struct msh_control *control, const struct msh_vm *vm)
+{
+	json_t *row = json_object();
+	const char *region = vm->region != NULL ? "attached" : vm->region_lost;
+	json_object_set_new(row, "vm", json_string(vm->name));
+	json_object_set_new(row, "ports", addresses_text(control, vm, true));
+	json_object_set_new(row, "macs", addresses_text(control, vm, false));
+	json_object_set_new(row, "region", json_string(vm->region_path != NULL ? vm->region_path : "-"));
+	json_object_set_new(row, "state", json_string(region != NULL ? region : "-"));
+	put(row, "commands", vm->commands);
+	put(row, "refused", vm->refused);
+	put_offload(control, vm, row);
+	return row;
+}
+
+static json_t *
+region_details(const struct msh_vm *vm)
+{
+	const struct msh_region_counters *c = msh_region_counters(vm->region);
+	json_t *row = json_object();
+	put(row, "size", msh_region_size(vm->region));
+	put(row, "slot_commands", c->slot_commands);
+	put(row, "ring_commands", c->ring_commands);
+	put(row, "answers", c->answers);
+	put(row, "events", c->events);
+	put(row, "events_lost", c->events_lost);
+	put(row, "errors", c->errors);
+	return row;
+}
+
+int
+msh_vm_show(struct msh_control *control, const struct msh_caller *caller, int argc, char *const *argv,
+	struct msh_answer *answer)
+{
+	if (argc == 1) {
+		const struct msh_vm *vm = msh_vm_find(control, argv[0]);
+		if (vm == NULL)
+			return msh_answer_set(answer, MSH_NOTFOUND, "there is no VM %s", argv[0]);
+		answer->data = vm_row(control, vm);
+		if (vm->region != NULL)
+			json_object_set_new(answer->data, "channel", region_details(vm));
+		return 0;
+	}
+	answer->data = json_array();
+	for (unsigned int i = 1; i < MSH_VMS_MAX; i++)
+		if (control->vm[i].index != 0)
+			json_array_append_new(answer->data, vm_row(control, &control->vm[i]));
+	return 0;
+}
+
+/* All stages in short, over all VMs and workers. */
+static json_t *
+stage_summary(const struct msh_control *control)
+{
+	json_t *rows = json_array();
+	for (unsigned int s = 0; s < msh_stage_count; s++) {
+		uint64_t cycles = 0, packets = 0, vms = 0;
+		for (unsigned int w = 0; w < control->datapath.worker_count; w++) {
+			cycles += control->datapath.worker[w].stage_cycles[s];
+			packets += control->datapath.worker[w].stage_packets[s];
+		}
+		for (unsigned int i = 1; i < MSH_VMS_MAX; i++)
+			vms += control->vm[i].instance[s] != NULL;
+		json_t *row = json_object();
+		json_object_set_new(row, "stage", json_string(msh_stages[s]->name));
+		put(row, "vms", vms);
+		put(row, "packets", packets);
+		json_object_set_new(row, "cycles_per_packet", json_real(per(cycles, packets)));
+		json_object_set_new(row, "what", json_string(msh_stages[s]->help));
+		json_array_append_new(rows, row);
+	}
+	return rows;
+}
+
+int
+msh_stage_show(struct msh_control *control, const struct msh_caller *caller, int argc, char *const *argv,
+	struct msh_answer *answer)
+{
+	const struct msh_vm *only = argc == 1 ? msh_vm_find(control, argv[0]) : NULL;
+	if (argc == 1 && only == NULL)
+		return msh_answer_set(answer, MSH_NOTFOUND, "there is no VM %s", argv[0]);
+	answer->data = json_object();
+	if (only == NULL)
+		json_object_set_new(answer->data, "stages", stage_summary(control));
+	for (unsigned int s = 0; s < msh_stage_count; s++) {
+		json_t *rows = json_array();
+		for (unsigned int i = 1; i < MSH_VMS_MAX; i++)
+			if (control->vm[i].instance[s] != NULL && (only == NULL || only == &control->vm[i]))
+				msh_stages[s]->show(control->vm[i].instance[s], rows);
+		json_object_set_new(answer->data, msh_stages[s]->name, rows);
+	}
+	return 0;
+}
+
+int
+msh_worker_show(struct msh_control *control, const struct msh_caller *caller, int argc, char *const *argv,
+	struct msh_answer *answer)
+{
+	answer->data = json_array();
+	for (unsigned int i = 0; i < control->datapath.worker_count; i++) {
+		const struct msh_worker *w = &control->datapath.worker[i];
+		uint64_t busy = __atomic_load_n(&w->busy_cycles, __ATOMIC_RELAXED);
+		uint64_t packets = __atomic_load_n(&w->busy_packets, __ATOMIC_RELAXED);
+		json_t *row = json_object();
+		put(row, "worker", i);
+		put(row, "lcore", w->lcore);
+		put(row, "ports", control->datapath.config->topology->poll_count[i]);
+		put(row, "packets", packets);
+		put(row, "busy_cycles", busy);
+		json_object_set_new(row, "cycles_per_packet", json_real(per(busy, packets)));
+		json_object_set_new(row, "busy_percent", json_real((int)(control->sample[i].busy * 1000) / 10.0));
+		put(row, "packets_per_second", (uint64_t)control->sample[i].packets_per_second);
+		put(row, "flows", msh_flow_count(w->flows, control->datapath.now, control->datapath.config->epoch));
+		json_array_append_new(answer->data, row);
+	}
+	return 0;
+}
+
+int
+msh_fdb_show(struct msh_control *control, const struct msh_caller *caller, int argc, char *const *argv,
+	struct msh_answer *answer)
+{
+	const struct msh_port_entry *only = argc == 1 ? msh_port_find(control, argv[0]) : NULL;
+	struct msh_fdb_entry e;
+	uint32_t cursor = 0;
+	if (argc == 1 && only == NULL)
+		return msh_answer_set(answer, MSH_NOTFOUND, "there is no port %s", argv[0]);
+	answer->data = json_array();
+	while (msh_fdb_next(control->datapath.fdb, &cursor, control->datapath.now, &e)) {
+		const struct msh_port *port = control->port[e.port].port;
+		char mac[MSH_MAC_TEXT];
+		if (port == NULL || (only != NULL && port != only->port))
+			continue;
+		json_t *row = json_object();
+		json_object_set_new(row, "mac", json_string(msh_mac_text(&e.mac, mac)));
+		put(row, "vlan", e.vlan);
+		json_object_set_new(row, "port", json_string(port->name));
+		json_object_set_new(row, "type", json_string(e.pinned ? "vm" : "learned"));
+		put(row, "age", e.age);
+		json_array_append_new(answer->data, row);
+	}
+	return 0;
+}

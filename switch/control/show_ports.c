@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* What ports and drops look like: every packet accounted for. */
+
+#include <string.h>
+
+#include "control.h"
+
+static void
+put(json_t *row, const char *key, uint64_t value)
+{
+	json_object_set_new(row, key, json_integer((json_int_t)value));
+}
+
+/* Counters are a run of uint64_t: *sum op= *one, for all of them. */
+static void
+add_counters(struct msh_port_counters *sum, const struct msh_port_counters *one, bool subtract)
+{
+	uint64_t *to = (uint64_t *)sum;
+	const uint64_t *from = (const uint64_t *)one;
+	for (size_t i = 0; i < sizeof(*sum) / sizeof(*to); i++) {
+		uint64_t value = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
+		to[i] += subtract ? -value : value;
+	}
+}
+
+void
+msh_port_sum(const struct msh_control *control, uint16_t index, struct msh_port_counters *sum)
+{
+	memset(sum, 0, sizeof(*sum));
+	for (unsigned int w = 0; w < control->datapath.worker_count; w++)
+		add_counters(sum, &control->datapath.worker[w].counters[index], false);
+	if (control->port[index].port != NULL)
+		add_counters(sum, &control->port[index].base, true);
+}
+
+static uint64_t
+sum_drops(const struct msh_port_counters *c)
+{
+	uint64_t sum = 0;
+	for (unsigned int i = 0; i < MSH_DROP_COUNT; i++)
+		sum += c->drop[i];
+	return sum;
+}
+
+static json_t *
+port_row(const struct msh_control *control, const struct msh_port_entry *entry)
+{
+	const struct msh_port *port = entry->port;
+	const struct msh_vm *vm = msh_vm_of_port(control, port->index);
+	struct msh_port_counters c;
+	json_t *row = json_object();
+	msh_port_sum(control, port->index, &c);
+	json_object_set_new(row, "port", json_string(port->name));
+	json_object_set_new(row, "kind", json_string(port->ops->kind));
+	json_object_set_new(row, "state", json_string(msh_port_is_up(port) ? "up" : "down"));
+	json_object_set_new(row, "vm", json_string(vm != NULL ? vm->name : "-"));
+	put(row, "worker", port->owner);
+	put(row, "rx_packets", c.rx_packets);
+	put(row, "rx_bytes", c.rx_bytes);
+	put(row, "tx_packets", c.tx_packets);
+	put(row, "tx_bytes", c.tx_bytes);
+	put(row, "copies", c.copies);
+	put(row, "forwarded", c.forwarded);
+	put(row, "dropped", sum_drops(&c));
+	put(row, "tx_refused", c.tx_refused);
+	entry->provider->show(port, row);
+	return row;
+}
+
+/* One port in full: with its drops by name, and what the stages of its VM did. */
+static json_t *
+port_details(const struct msh_control *control, const struct msh_port_entry *entry)
+{
+	json_t *row = port_row(control, entry), *drops = json_object();
+	struct msh_port_counters c;
+	msh_port_sum(control, entry->port->index, &c);
+	for (unsigned int i = 0; i < MSH_DROP_COUNT; i++)
+		put(drops, msh_drop_word(i), c.drop[i]);
+	json_object_set_new(row, "learn", json_boolean(entry->port->learn));
+	put(row, "max_frame", entry->port->max_frame);
+	put(row, "vm_packets", c.vm_packets);
+	put(row, "vm_dropped", c.vm_dropped);
+	put(row, "vm_redirected", c.vm_redirected);
+	json_object_set_new(row, "drops", drops);
+	return row;
+}
+
+int
+msh_port_show(struct msh_control *control, const struct msh_caller *caller, int argc, char *const *argv,
+	struct msh_answer *answer)
+{
+	if (argc == 1) {
+		const struct msh_port_entry *entry = msh_port_find(control, argv[0]);
+		if (entry == NULL)
+			return msh_answer_set(answer, MSH_NOTFOUND, "there is no port %s", argv[0]);
+		answer->data = port_details(control, entry);
+		return 0;
+	}
+	answer->data = json_array();
+	for (unsigned int i = 1; i < MSH_PORTS_MAX; i++)
+		if (control->port[i].port != NULL)
+			json_array_append_new(answer->data, port_row(control, &control->port[i]));
+	return 0;
+}
+
+/* All that ever was: the sum over all indices and lives, the switch's own packets with it. */
+static void
+sum_all(const struct msh_control *control, struct msh_port_counters *sum)
+{
+	memset(sum, 0, sizeof(*sum));
+	for (unsigned int w = 0; w < control->datapath.worker_count; w++)
+		for (unsigned int i = 0; i < MSH_PORTS_MAX; i++)
+			add_counters(sum, &control->datapath.worker[w].counters[i], false);
+}
+
+int
+msh_drop_show(struct msh_control *control, const struct msh_caller *caller, int argc, char *const *argv,
+	struct msh_answer *answer)
+{
+	struct msh_port_counters c;
+	sum_all(control, &c);
+	if (argc == 1) {
+		const struct msh_port_entry *entry = msh_port_find(control, argv[0]);
+		if (entry == NULL)
+			return msh_answer_set(answer, MSH_NOTFOUND, "there is no port %s", argv[0]);
+		msh_port_sum(control, entry->port->index, &c);
+		c.tx_packets = c.forwarded; /* of what came by this port, whichever sent it */
+	}
+	json_t *reasons = json_array();
+	for (unsigned int i = 0; i < MSH_DROP_COUNT; i++) {
+		json_t *row = json_object();
+		json_object_set_new(row, "reason", json_string(msh_drop_word(i)));
+		put(row, "packets", c.drop[i]);
+		json_object_set_new(row, "meaning", json_string(msh_drop_help(i)));
+		json_array_append_new(reasons, row);
+	}
+	answer->data = json_object();
+	put(answer->data, "received", c.rx_packets);
+	put(answer->data, "copies", c.copies);
+	put(answer->data, "sent", c.tx_packets);
+	put(answer->data, "dropped", sum_drops(&c));
+	/* received + copies - sent - dropped: 0 at rest, else what is on its way from one worker to another. */
+	json_object_set_new(answer->data, "in_flight",
+		json_integer((json_int_t)(c.rx_packets + c.copies - c.tx_packets - sum_drops(&c))));
+	json_object_set_new(answer->data, "reasons", reasons);
+	return 0;
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+
+/* What the control lcore publishes and workers read, by one pointer. Immutable once published; the old one is retired
+ * (core/retire.h). A command to a stage copies struct msh_config only; ports change struct msh_topology. */
+
+#include "packet.h"
+#include "port.h"
+#include "stage.h"
+
+/* The MACs that the VM behind a port may use as source. */
+struct msh_guard {
+	uint16_t count;
+	struct rte_ether_addr mac[MSH_VM_MACS_MAX];
+};
+
+struct msh_poll {
+	struct msh_port *port;
+	uint16_t queue;
+};
+
+struct msh_topology {
+	uint16_t flood_count;
+	uint16_t flood[MSH_PORTS_MAX];            /* indices of ports that broadcast goes to */
+	struct msh_port *port[MSH_PORTS_MAX];     /* by index; NULL: none */
+	const struct msh_guard *guard[MSH_PORTS_MAX]; /* NULL: any source is welcome */
+	uint16_t vm[MSH_PORTS_MAX];               /* VM behind the port, 0: none */
+	uint16_t poll_count[MSH_WORKERS_MAX];
+	struct msh_poll *poll[MSH_WORKERS_MAX];   /* what each worker receives from */
+};
+
+/* The stages that a VM's instances are of, in the order of the registry. */
+struct msh_vm_stages {
+	uint16_t count;
+	struct {
+		uint16_t stage; /* index into msh_stages */
+		const void *instance;
+	} step[MSH_STAGES_MAX];
+};
+
+struct msh_config {
+	const struct msh_topology *topology;
+	const struct msh_vm_stages *stages[MSH_VMS_MAX]; /* by VM; NULL: none, packets pass at no cost */
+	uint32_t epoch[MSH_VMS_MAX];   /* remembered flows of a VM count only if they carry this; 0: none do */
+	bool has_redirects;            /* any VM redirects: look at the way back, and at ARP */
+	uint64_t backends[4];          /* bit filter of backends' IPv4 addresses, by msh_backend_bit */
+};
+
+/* Position of an IPv4 address in the 256-bit filter. */
+static inline uint8_t
+msh_backend_bit(rte_be32_t ip)
+{
+	return (uint8_t)((ip * 0x9e3779b1u) >> 24);
+}
+
+static inline bool
+msh_maybe_backend(const struct msh_config *config, rte_be32_t ip)
+{
+	uint8_t bit = msh_backend_bit(ip);
+	return config->backends[bit / 64] >> (bit % 64) & 1;
+}

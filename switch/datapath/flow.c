@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "flow.h"
+
+#include <netinet/in.h>
+#include <rte_malloc.h>
+#include <string.h>
+
+#define WAYS 4
+
+/* The owner makes sequence odd, writes, and makes it even again. `seen`, `answered` and `closing` are outside that:
+ * any worker stores them, whole words. */
+struct entry {
+	uint32_t sequence;
+	uint32_t seen; /* seconds */
+	struct msh_flow_key key;
+	struct msh_flow flow;
+	uint8_t used, answered, closing;
+} __rte_cache_aligned;
+
+struct msh_flow_table {
+	struct msh_hash_key secret;
+	struct entry entry[MSH_FLOW_BUCKETS][WAYS];
+};
+
+_Static_assert(sizeof(struct msh_flow_key) == 16, "key is two words");
+_Static_assert(sizeof(struct entry) == 64, "an entry is a cache line");
+
+struct msh_flow_table *
+msh_flow_create(const struct msh_hash_key *secret)
+{
+	struct msh_flow_table *table = rte_zmalloc("flows", sizeof(*table), RTE_CACHE_LINE_SIZE);
+	if (table != NULL)
+		table->secret = *secret;
+	return table;
+}
+
+void
+msh_flow_free(struct msh_flow_table *table)
+{
+	rte_free(table);
+}
+
+static struct entry *
+bucket_of(struct msh_flow_table *table, const struct msh_flow_key *key)
+{
+	uint64_t word[2];
+	memcpy(word, key, sizeof(word));
+	uint64_t hash = msh_hash64(&table->secret, word[0] ^ msh_hash64(&table->secret, word[1]));
+	return table->entry[hash % MSH_FLOW_BUCKETS];
+}
+
+static uint32_t
+idle_limit(const struct entry *e)
+{
+	if (!__atomic_load_n(&e->answered, __ATOMIC_RELAXED))
+		return MSH_FLOW_IDLE_NEW;
+	if (e->key.proto != IPPROTO_TCP)
+		return MSH_FLOW_IDLE_OTHER;
+	return __atomic_load_n(&e->closing, __ATOMIC_RELAXED) ? MSH_FLOW_IDLE_TCP_CLOSING : MSH_FLOW_IDLE_TCP;
+}
+
+static bool
+is_live(const struct entry *e, uint32_t now)
+{
+	uint32_t seen = __atomic_load_n(&e->seen, __ATOMIC_RELAXED);
+	return e->used && (int32_t)(now - seen) <= (int32_t)idle_limit(e);
+}
+
+static void
+touch(struct entry *e, uint32_t now, unsigned int hints)
+{
+	if (__atomic_load_n(&e->seen, __ATOMIC_RELAXED) != now) /* keep the line shared */
+		__atomic_store_n(&e->seen, now, __ATOMIC_RELAXED);
+	if (hints & MSH_FLOW_CLOSING)
+		__atomic_store_n(&e->closing, 1, __ATOMIC_RELAXED);
+}
+
+bool
+msh_flow_find(struct msh_flow_table *table, const struct msh_flow_key *key, uint32_t now, unsigned int hints,
+	struct msh_flow *flow)
+{
+	struct entry *bucket = bucket_of(table, key);
+	for (unsigned int i = 0; i < WAYS; i++) {
+		struct entry *e = &bucket[i];
+		uint32_t sequence = __atomic_load_n(&e->sequence, __ATOMIC_ACQUIRE);
+		if ((sequence & 1) || memcmp(&e->key, key, sizeof(*key)) != 0 || !is_live(e, now))
+			continue;
+		*flow = e->flow;
+		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+		if (__atomic_load_n(&e->sequence, __ATOMIC_RELAXED) != sequence)
+			return false; /* being reused: it was past its time */
+		if (!__atomic_load_n(&e->answered, __ATOMIC_RELAXED))
+			__atomic_store_n(&e->answered, 1, __ATOMIC_RELAXED);
+		touch(e, now, hints);
+		return true;
+	}
+	return false;
+}
+
+static void
+write_entry(struct entry *e, const struct msh_flow_key *key, const struct msh_flow *flow, uint32_t now)
+{
+	__atomic_store_n(&e->sequence, e->sequence + 1, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+	e->key = *key;
+	e->flow = *flow;
+	e->used = 1;
+	e->answered = 0;
+	e->closing = 0;
+	e->seen = now;
+	__atomic_store_n(&e->sequence, e->sequence + 1, __ATOMIC_RELEASE);
+}
+
+bool
+msh_flow_keep(struct msh_flow_table *table, const struct msh_flow_key *key, const struct msh_flow *flow,
+	uint32_t now, unsigned int hints, const uint32_t *epochs)
+{
+	struct entry *bucket = bucket_of(table, key);
+	struct entry *place = NULL;
+	for (unsigned int i = 0; i < WAYS; i++) {
+		struct entry *e = &bucket[i];
+		if (e->used && memcmp(&e->key, key, sizeof(*key)) == 0) {
+			if ((hints & MSH_FLOW_OPENING) || memcmp(&e->flow, flow, sizeof(*flow)) != 0)
+				write_entry(e, key, flow, now);
+			touch(e, now, hints);
+			return true;
+		}
+		if (place == NULL && (!is_live(e, now) || e->flow.epoch != epochs[e->flow.vm]))
+			place = e;
+	}
+	if (place == NULL)
+		return false;
+	write_entry(place, key, flow, now);
+	return true;
+}
+
+uint32_t
+msh_flow_count(const struct msh_flow_table *table, uint32_t now, const uint32_t *epochs)
+{
+	uint32_t n = 0;
+	for (uint32_t i = 0; i < MSH_FLOW_BUCKETS * WAYS; i++) {
+		const struct entry *e = &table->entry[i / WAYS][i % WAYS];
+		n += is_live(e, now) && e->flow.epoch == epochs[e->flow.vm % MSH_VMS_MAX];
+	}
+	return n;
+}

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* A burst, one way: guard -> learn -> way back of redirects -> lookup -> stages of the receiving VM -> tx queues. */
+
+#include <rte_arp.h>
+#include <rte_cycles.h>
+
+#include "redirect.h"
+#include "worker.h"
+
+#define FLOOD UINT16_MAX
+#define REDIRECTS_MAX 4 /* one packet's way through VMs that each send it on */
+
+static bool
+is_allowed(const struct msh_guard *guard, const struct rte_ether_addr *source)
+{
+	for (uint16_t i = 0; i < guard->count; i++)
+		if (rte_is_same_ether_addr(&guard->mac[i], source))
+			return true;
+	return false;
+}
+
+/* Tag of the outermost VLAN, or 0. */
+static uint16_t
+vlan_of(const struct rte_mbuf *m)
+{
+	const struct rte_ether_hdr *ether = rte_pktmbuf_mtod(m, const struct rte_ether_hdr *);
+	if (likely(ether->ether_type != RTE_BE16(RTE_ETHER_TYPE_VLAN)) || m->data_len < 18)
+		return 0;
+	const struct rte_vlan_hdr *vlan = (const struct rte_vlan_hdr *)(ether + 1);
+	return rte_be_to_cpu_16(vlan->vlan_tci) & 0xfff;
+}
+
+/* A pinned MAC is its VM's in every VLAN. */
+static uint16_t
+pinned_port(const struct msh_worker *w, const struct rte_ether_addr *mac)
+{
+	return msh_fdb_lookup(w->datapath->fdb, msh_fdb_key(mac, 0));
+}
+
+/* Learn where the frame comes from. False: its source MAC is not its own, it must be dropped. */
+static bool
+admit(struct msh_worker *w, const struct msh_topology *topology, uint16_t source, const struct rte_mbuf *m)
+{
+	const struct rte_ether_addr *mac = &rte_pktmbuf_mtod(m, const struct rte_ether_hdr *)->src_addr;
+	const struct msh_port *in = topology->port[source];
+	if (topology->guard[source] != NULL)
+		return is_allowed(topology->guard[source], mac);
+	if (unlikely(in == NULL || rte_is_multicast_ether_addr(mac) || rte_is_zero_ether_addr(mac)))
+		return true;
+	uint16_t vlan = vlan_of(m);
+	if (unlikely(vlan != 0 && topology->vm[pinned_port(w, mac)] != 0))
+		return false;
+	if (!in->learn)
+		return true;
+	return msh_fdb_learn(w->datapath->fdb, msh_fdb_key(mac, vlan), source, w->now);
+}
+
+/* Index of the port that the frame should leave by, or FLOOD. */
+static uint16_t
+find_port(const struct msh_worker *w, const struct msh_topology *topology, const struct rte_mbuf *m)
+{
+	const struct rte_ether_addr *mac = &rte_pktmbuf_mtod(m, const struct rte_ether_hdr *)->dst_addr;
+	if (unlikely(rte_is_multicast_ether_addr(mac)))
+		return FLOOD;
+	uint16_t vlan = vlan_of(m);
+	uint16_t port = msh_fdb_lookup(w->datapath->fdb, msh_fdb_key(mac, vlan));
+	if (port == 0 && vlan != 0) {
+		uint16_t pinned = pinned_port(w, mac);
+		port = topology->vm[pinned] != 0 ? pinned : 0;
+	}
+	return port != 0 ? port : FLOOD;
+}
+
+/* Tell control of an IPv4 neighbour; what does not fit is seen again. */
+static void
+snoop_arp(struct msh_worker *w, const struct msh_config *config, const struct msh_packet *p, uint16_t source)
+{
+	const struct rte_arp_hdr *arp =
+		rte_pktmbuf_mtod_offset(p->mbuf, const struct rte_arp_hdr *, sizeof(struct rte_ether_hdr));
+	if (p->tagged || p->mbuf->data_len < sizeof(struct rte_ether_hdr) + sizeof(*arp) ||
+		arp->arp_protocol != RTE_BE16(RTE_ETHER_TYPE_IPV4) || arp->arp_hlen != 6 || arp->arp_plen != 4 ||
+		!msh_maybe_backend(config, arp->arp_data.arp_sip))
+		return;
+	struct msh_neighbor_seen seen = {.ip = arp->arp_data.arp_sip, .port = source};
+	rte_ether_addr_copy(&arp->arp_data.arp_sha, &seen.mac);
+	rte_ring_sp_enqueue_elem(w->neighbors, &seen, sizeof(seen));
+}
+
+/* With any redirect in force: parse, turn back answers of backends, listen to ARP. */
+static void
+look_back(struct msh_worker *w, const struct msh_config *config, struct msh_packet *p, uint16_t source)
+{
+	msh_packet_parse(p, p->mbuf);
+	if (p->ether_type == RTE_ETHER_TYPE_ARP)
+		snoop_arp(w, config, p, source);
+	else if (p->ip_version == 4 && msh_maybe_backend(config, msh_packet_ipv4(p)->src_addr))
+		msh_redirect_back(w, config, p);
+	else if (p->ip_version == 4 && p->proto == IPPROTO_ICMP)
+		msh_redirect_back(w, config, p); /* an error about a backend may come from a router before it */
+}
+
+static void
+run_stages(struct msh_worker *w, const struct msh_vm_stages *stages, struct msh_burst *burst, uint64_t mask)
+{
+	MSH_FOREACH_BIT (i, mask)
+		burst->verdict[i] = (struct msh_verdict){.action = MSH_DELIVER};
+	for (uint16_t s = 0; s < stages->count && mask != 0; s++) {
+		uint16_t id = stages->step[s].stage;
+		uint64_t start = rte_rdtsc();
+		msh_stages[id]->classify(stages->step[s].instance, burst, mask);
+		msh_count(&w->stage_cycles[id], rte_rdtsc() - start);
+		msh_count(&w->stage_packets[id], (uint64_t)__builtin_popcountll(mask));
+		/* What one stage decided, later stages do not see. */
+		MSH_FOREACH_BIT (i, mask)
+			if (burst->verdict[i].action != MSH_DELIVER)
+				mask &= ~(UINT64_C(1) << i);
+	}
+}
+
+/* Carry out the verdicts of packets bound for one VM. Returns the mask of those that were redirected, with their
+ * new way in out[]. */
+static uint64_t
+apply_verdicts(struct msh_worker *w, const struct msh_config *config, struct msh_burst *burst, uint64_t mask,
+	uint16_t vm)
+{
+	uint16_t port = burst->out[__builtin_ctzll(mask)];
+	struct msh_port_counters *counters = &w->counters[port];
+	uint64_t redirected = 0;
+	msh_count(&counters->vm_packets, (uint64_t)__builtin_popcountll(mask));
+	MSH_FOREACH_BIT (i, mask) {
+		struct msh_packet *p = &burst->packet[i];
+		const struct msh_verdict *v = &burst->verdict[i];
+		if (v->action == MSH_DROP) {
+			msh_count(&counters->vm_dropped, 1);
+			msh_drop(w, burst->in_port, v->reason, p->mbuf);
+		} else if (v->action == MSH_REDIRECT &&
+			   msh_redirect_forward(w, config, p, v->redirect, vm)) {
+			msh_count(&counters->vm_redirected, 1);
+			burst->out[i] = find_port(w, config->topology, p->mbuf);
+			redirected |= UINT64_C(1) << i;
+		} else {
+			msh_tx_queue(w, config, port, burst->in_port, p->mbuf);
+		}
+	}
+	return redirected;
+}
+
+/* Deliver the packets of `mask`, all bound for one port. Returns those that were redirected. */
+static uint64_t
+deliver(struct msh_worker *w, const struct msh_config *config, struct msh_burst *burst, uint64_t mask)
+{
+	uint16_t out = burst->out[__builtin_ctzll(mask)];
+	uint16_t vm = config->topology->vm[out];
+	const struct msh_vm_stages *stages = config->stages[vm];
+	if (stages == NULL) {
+		MSH_FOREACH_BIT (i, mask)
+			msh_tx_queue(w, config, out, burst->in_port, burst->packet[i].mbuf);
+		return 0;
+	}
+	MSH_FOREACH_BIT (i, mask)
+		msh_packet_parse(&burst->packet[i], burst->packet[i].mbuf);
+	run_stages(w, stages, burst, mask);
+	return apply_verdicts(w, config, burst, mask, vm);
+}
+
+/* A flooded copy passes the stages like any packet, but is not sent on from there: a redirect is for one host. */
+static void
+deliver_copy(struct msh_worker *w, const struct msh_config *config, uint16_t source, uint16_t out,
+	struct rte_mbuf *m)
+{
+	struct msh_burst *one = &w->copy;
+	const struct msh_vm_stages *stages = config->stages[config->topology->vm[out]];
+	if (stages != NULL) {
+		one->in_port = source;
+		one->worker = w->index;
+		one->count = 1;
+		msh_packet_parse(&one->packet[0], m);
+		run_stages(w, stages, one, 1);
+		msh_count(&w->counters[out].vm_packets, 1);
+		if (one->verdict[0].action == MSH_DROP) {
+			msh_count(&w->counters[out].vm_dropped, 1);
+			msh_drop(w, source, one->verdict[0].reason, m);
+			return;
+		}
+	}
+	msh_tx_queue(w, config, out, source, m);
+}
+
+static void
+flood(struct msh_worker *w, const struct msh_config *config, uint16_t source, struct rte_mbuf *m)
+{
+	const struct msh_topology *topology = config->topology;
+	uint16_t last = 0; /* takes the packet itself, the others copies */
+	/* What the switch says in a VM's name does not go to that VM. */
+	const struct rte_ether_addr *mac = &rte_pktmbuf_mtod(m, struct rte_ether_hdr *)->src_addr;
+	uint16_t home = source != MSH_PORT_SELF ? source : pinned_port(w, mac);
+	for (uint16_t i = 0; i < topology->flood_count; i++) {
+		uint16_t out = topology->flood[i];
+		if (out == home || !msh_port_is_up(topology->port[out]))
+			continue;
+		if (last != 0) {
+			msh_count(&w->counters[source].copies, 1);
+			struct rte_mbuf *copy = rte_pktmbuf_copy(m, w->datapath->pool, 0, UINT32_MAX);
+			if (likely(copy != NULL))
+				deliver_copy(w, config, source, last, copy);
+			else
+				msh_count(&w->counters[source].drop[MSH_DROP_NO_MBUF], 1);
+		}
+		last = out;
+	}
+	if (last != 0)
+		deliver_copy(w, config, source, last, m);
+	else
+		msh_drop(w, source, MSH_DROP_NO_PORT, m);
+}
+
+/* Send each packet its way; a redirected one starts again from its new destination. */
+static void
+dispatch(struct msh_worker *w, const struct msh_config *config, struct msh_burst *burst, uint64_t todo)
+{
+	uint64_t redirected = 0;
+	for (unsigned int round = 0; todo != 0; round++) {
+		redirected = 0;
+		while (todo != 0) {
+			uint16_t out = burst->out[__builtin_ctzll(todo)];
+			uint64_t mask = 0;
+			MSH_FOREACH_BIT (i, todo)
+				if (burst->out[i] == out)
+					mask |= UINT64_C(1) << i;
+			todo &= ~mask;
+			if (likely(out != FLOOD))
+				redirected |= deliver(w, config, burst, mask);
+			else
+				MSH_FOREACH_BIT (i, mask)
+					flood(w, config, burst->in_port, burst->packet[i].mbuf);
+		}
+		if (redirected != 0 && round == REDIRECTS_MAX) {
+			MSH_FOREACH_BIT (i, redirected)
+				msh_drop(w, burst->in_port, MSH_DROP_REDIRECT_LOOP, burst->packet[i].mbuf);
+			return;
+		}
+		todo = redirected;
+	}
+}
+
+void
+msh_pipeline_run(struct msh_worker *w, const struct msh_config *config, uint16_t source,
+	struct rte_mbuf **packets, uint16_t n)
+{
+	struct msh_burst *burst = &w->burst;
+	uint64_t todo = 0;
+	uint64_t bytes = 0;
+	burst->count = n;
+	burst->in_port = source;
+	burst->worker = w->index;
+	for (uint16_t i = 0; i < n; i++) {
+		struct rte_mbuf *m = packets[i];
+		bytes += m->pkt_len;
+		burst->packet[i].mbuf = m;
+		if (unlikely(m->data_len < sizeof(struct rte_ether_hdr))) {
+			msh_drop(w, source, MSH_DROP_RUNT, m);
+			continue;
+		}
+		if (unlikely(!admit(w, config->topology, source, m))) {
+			msh_drop(w, source, MSH_DROP_SPOOFED, m);
+			continue;
+		}
+		if (config->has_redirects)
+			look_back(w, config, &burst->packet[i], source);
+		burst->out[i] = find_port(w, config->topology, m);
+		if (unlikely(burst->out[i] == source))
+			msh_drop(w, source, MSH_DROP_SAME_PORT, m);
+		else
+			todo |= UINT64_C(1) << i;
+	}
+	msh_count(&w->counters[source].rx_packets, n);
+	msh_count(&w->counters[source].rx_bytes, bytes);
+	dispatch(w, config, burst, todo);
+	msh_tx_flush(w, config);
+}

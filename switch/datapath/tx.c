@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* Tx queues: a worker collects what a burst leaves by each port and sends it at once. A port that has no queue for
+ * each worker is sent to by its owner alone; the others hand their packets over by a ring a pair of workers. */
+
+#include "worker.h"
+
+static void
+drop_rest(struct msh_worker *w, uint16_t source, enum msh_drop reason, struct rte_mbuf **packets, uint16_t n)
+{
+	msh_count(&w->counters[source].drop[reason], n);
+	rte_pktmbuf_free_bulk(packets, n);
+}
+
+/* Take out what is too long for the port; keeps the order of the rest. */
+static uint16_t
+drop_too_big(struct msh_worker *w, const struct msh_port *port, struct msh_txq *q, uint64_t *bytes)
+{
+	uint16_t kept = 0;
+	for (uint16_t i = 0; i < q->count; i++) {
+		struct rte_mbuf *m = q->packet[i];
+		if (likely(m->pkt_len <= port->max_frame)) {
+			*bytes += m->pkt_len;
+			q->packet[kept++] = m;
+		} else {
+			msh_count(&w->counters[port->index].tx_refused, 1);
+			msh_drop(w, q->source, MSH_DROP_TOO_BIG, m);
+		}
+	}
+	return kept;
+}
+
+static void
+send_queue(struct msh_worker *w, struct msh_port *port, struct msh_txq *q)
+{
+	struct msh_port_counters *out = &w->counters[port->index];
+	uint64_t bytes = 0;
+	uint16_t count = drop_too_big(w, port, q, &bytes);
+	uint16_t queue = port->own_tx_queues ? w->index : 0;
+	bool up = msh_port_is_up(port);
+	/* The port may free what it sends: lengths of what it refuses are taken off after. */
+	uint16_t sent = up ? port->ops->tx(port, queue, q->packet, count) : 0;
+	for (uint16_t i = sent; i < count; i++)
+		bytes -= q->packet[i]->pkt_len;
+	msh_count(&out->tx_packets, sent);
+	msh_count(&out->tx_bytes, bytes);
+	msh_count(&w->counters[q->source].forwarded, sent);
+	if (unlikely(sent < count)) {
+		msh_count(&out->tx_refused, count - sent);
+		drop_rest(w, q->source, up ? MSH_DROP_TX_FULL : MSH_DROP_LINK_DOWN, q->packet + sent, count - sent);
+	}
+}
+
+static void
+hand_over(struct msh_worker *w, const struct msh_port *port, struct msh_txq *q)
+{
+	for (uint16_t i = 0; i < q->count; i++) {
+		q->packet[i]->port = q->source;
+		q->packet[i]->hash.usr = port->index;
+	}
+	struct rte_ring *ring = w->datapath->worker[port->owner].handoff[w->index];
+	uint16_t taken = (uint16_t)rte_ring_sp_enqueue_burst(ring, (void **)q->packet, q->count, NULL);
+	if (unlikely(taken < q->count))
+		drop_rest(w, q->source, MSH_DROP_HANDOFF_FULL, q->packet + taken, q->count - taken);
+}
+
+static void
+flush_port(struct msh_worker *w, const struct msh_config *config, uint16_t out)
+{
+	struct msh_txq *q = &w->txq[out];
+	if (q->count == 0)
+		return;
+	struct msh_port *port = config->topology->port[out];
+	if (unlikely(port == NULL))
+		drop_rest(w, q->source, MSH_DROP_NO_PORT, q->packet, q->count);
+	else if (port->own_tx_queues || port->owner == w->index)
+		send_queue(w, port, q);
+	else
+		hand_over(w, port, q);
+	q->count = 0;
+}
+
+void
+msh_tx_queue(struct msh_worker *w, const struct msh_config *config, uint16_t out, uint16_t source,
+	struct rte_mbuf *packet)
+{
+	struct msh_txq *q = &w->txq[out];
+	if (q->count == MSH_BURST_MAX || (q->count > 0 && q->source != source))
+		flush_port(w, config, out);
+	else if (q->count == 0)
+		w->dirty[w->dirty_count++] = out;
+	q->source = source;
+	q->packet[q->count++] = packet;
+}
+
+void
+msh_tx_flush(struct msh_worker *w, const struct msh_config *config)
+{
+	for (uint16_t i = 0; i < w->dirty_count; i++)
+		flush_port(w, config, w->dirty[i]);
+	w->dirty_count = 0;
+}
+
+uint16_t
+msh_tx_handoff(struct msh_worker *w, const struct msh_config *config)
+{
+	struct rte_mbuf *packets[MSH_BURST_MAX];
+	uint16_t total = 0;
+	for (unsigned int from = 0; from < w->datapath->worker_count; from++) {
+		if (from == w->index)
+			continue;
+		unsigned int n = rte_ring_sc_dequeue_burst(w->handoff[from], (void **)packets, MSH_BURST_MAX, NULL);
+		for (unsigned int i = 0; i < n; i++)
+			msh_tx_queue(w, config, (uint16_t)packets[i]->hash.usr, packets[i]->port, packets[i]);
+		total += (uint16_t)n;
+	}
+	if (total > 0)
+		msh_tx_flush(w, config);
+	return total;
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* The loop of a worker lcore. */
+
+#include "worker.h"
+
+#include <rte_cycles.h>
+#include <rte_pause.h>
+
+#include "retire.h"
+
+/* Packets that the control lcore made. */
+static uint16_t
+run_injected(struct msh_worker *w, const struct msh_config *config)
+{
+	struct rte_mbuf *packets[MSH_BURST_MAX];
+	unsigned int n = rte_ring_sc_dequeue_burst(w->inject, (void **)packets, MSH_BURST_MAX, NULL);
+	if (n > 0)
+		msh_pipeline_run(w, config, MSH_PORT_SELF, packets, (uint16_t)n);
+	return (uint16_t)n;
+}
+
+static uint16_t
+run_ports(struct msh_worker *w, const struct msh_config *config)
+{
+	const struct msh_topology *topology = config->topology;
+	const struct msh_poll *poll = topology->poll[w->index];
+	struct rte_mbuf *packets[MSH_BURST_MAX];
+	uint16_t total = 0;
+	for (uint16_t i = 0; i < topology->poll_count[w->index]; i++) {
+		struct msh_port *port = poll[i].port;
+		uint16_t n = port->ops->rx(port, poll[i].queue, packets, MSH_BURST_MAX);
+		if (n > 0)
+			msh_pipeline_run(w, config, port->index, packets, n);
+		total += n;
+	}
+	return total;
+}
+
+/* One turn. Returns the number of packets handled. */
+static uint16_t
+run_turn(struct msh_worker *w)
+{
+	const struct msh_config *config = __atomic_load_n(&w->datapath->config, __ATOMIC_ACQUIRE);
+	w->now = __atomic_load_n(&w->datapath->now, __ATOMIC_RELAXED);
+	uint16_t n = run_ports(w, config);
+	if (w->datapath->worker_count > 1)
+		n += msh_tx_handoff(w, config);
+	return n + run_injected(w, config);
+}
+
+int
+msh_worker_run(void *argument)
+{
+	struct msh_worker *w = argument;
+	struct rte_rcu_qsbr *rcu = msh_rcu();
+	rte_rcu_qsbr_thread_register(rcu, w->index);
+	rte_rcu_qsbr_thread_online(rcu, w->index);
+	uint64_t turn = rte_rdtsc();
+	__atomic_store_n(&w->started, turn, __ATOMIC_RELAXED);
+	while (!__atomic_load_n(&w->datapath->stop, __ATOMIC_RELAXED)) {
+		uint16_t n = run_turn(w);
+		uint64_t now = rte_rdtsc();
+		if (n > 0) {
+			msh_count(&w->busy_cycles, now - turn);
+			msh_count(&w->busy_packets, n);
+		} else {
+			rte_pause();
+		}
+		turn = now;
+		rte_rcu_qsbr_quiescent(rcu, w->index);
+	}
+	rte_rcu_qsbr_thread_offline(rcu, w->index);
+	rte_rcu_qsbr_thread_unregister(rcu, w->index);
+	return 0;
+}

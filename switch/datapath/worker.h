@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+
+/* A worker lcore and what all workers share. */
+
+#include <rte_ring.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "config.h"
+#include "fdb.h"
+#include "flow.h"
+
+/* Packets on their way to one port, all from the same port. */
+struct msh_txq {
+	uint16_t count;
+	uint16_t source; /* index of the port they came from */
+	struct rte_mbuf *packet[MSH_BURST_MAX];
+};
+
+/* An IPv4 neighbour seen in ARP; 16 bytes, as the ring's elements. */
+struct msh_neighbor_seen {
+	rte_be32_t ip;
+	struct rte_ether_addr mac;
+	uint16_t port;
+	uint32_t zero;
+};
+
+struct msh_worker {
+	struct msh_datapath *datapath;
+	struct msh_port_counters *counters; /* by port index; this worker writes, control reads */
+	struct msh_flow_table *flows;       /* this worker writes, all read */
+	uint32_t now;                       /* seconds; datapath->now of this turn */
+	uint16_t index;
+	unsigned int lcore;
+
+	/* Packets to send, by port; dirty lists the ports that have some. */
+	struct msh_txq *txq;
+	uint16_t dirty_count;
+	uint16_t dirty[MSH_PORTS_MAX];
+
+	struct rte_ring *handoff[MSH_WORKERS_MAX]; /* by sending worker: packets for ports that this worker owns */
+	struct rte_ring *inject;                   /* from control: packets of the switch itself */
+	struct rte_ring *neighbors;                /* to control: struct msh_neighbor_seen */
+
+	struct msh_burst burst; /* in hand */
+	struct msh_burst copy;  /* one flooded copy in hand */
+
+	/* This worker writes, control reads. Cycles of the TSC. */
+	uint64_t busy_cycles, busy_packets, started;
+	uint64_t stage_cycles[MSH_STAGES_MAX], stage_packets[MSH_STAGES_MAX];
+} __rte_cache_aligned;
+
+struct msh_datapath {
+	const struct msh_config *config; /* control publishes (release), workers read (acquire) */
+	uint32_t now;                    /* seconds since start; control writes */
+	bool stop;                       /* control writes: workers return */
+	unsigned int worker_count;
+	struct msh_fdb *fdb;
+	struct rte_mempool *pool;
+	struct msh_worker worker[MSH_WORKERS_MAX];
+};
+
+/* The loop of a worker lcore; argument: its struct msh_worker. Returns 0 when datapath->stop is set. */
+int msh_worker_run(void *worker);
+
+/* Switch n packets that came by the port `source` (MSH_PORT_SELF: made by the switch). Takes them. */
+void msh_pipeline_run(struct msh_worker *worker, const struct msh_config *config, uint16_t source,
+	struct rte_mbuf **packets, uint16_t n);
+
+/* Queue a packet for a port; takes it. */
+void msh_tx_queue(struct msh_worker *worker, const struct msh_config *config, uint16_t out, uint16_t source,
+	struct rte_mbuf *packet);
+/* Send all that is queued. */
+void msh_tx_flush(struct msh_worker *worker, const struct msh_config *config);
+/* Send what other workers handed over. Returns the number of packets. */
+uint16_t msh_tx_handoff(struct msh_worker *worker, const struct msh_config *config);
+
+/* Free a packet of a port, and count why. */
+static inline void
+msh_drop(struct msh_worker *worker, uint16_t source, enum msh_drop reason, struct rte_mbuf *packet)
+{
+	msh_count(&worker->counters[source].drop[reason], 1);
+	rte_pktmbuf_free(packet);
+}

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* mshswitch: order of start and stop, nothing else. */
+
+#include <getopt.h>
+#include <rte_eal.h>
+#include <rte_errno.h>
+#include <rte_launch.h>
+#include <rte_lcore.h>
+#include <rte_malloc.h>
+#include <rte_random.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control.h"
+#include "retire.h"
+
+#define SOCKET_DEFAULT "/run/mshswitch.sock"
+#define HANDOFF_SIZE 1024
+#define NEIGHBORS_SIZE 256
+
+static volatile sig_atomic_t stop;
+static struct msh_control control; /* large: not on the stack */
+
+struct options {
+	const char *config, *socket;
+};
+
+static void
+on_signal(int number)
+{
+	stop = 1;
+}
+
+/* One sentence on stderr; the log above may say more. */
+static int __attribute__((format(printf, 1, 2)))
+fail(const char *format, ...)
+{
+	va_list list;
+	va_start(list, format);
+	fputs("mshswitch: ", stderr);
+	vfprintf(stderr, format, list);
+	fputc('\n', stderr);
+	va_end(list);
+	return EXIT_FAILURE;
+}
+
+static void
+print_help(void)
+{
+	puts("usage: mshswitch EAL-ARGUMENTS -- [--config FILE] [--socket PATH]\n"
+	     "\n"
+	     "A vhost-user switch to which VMs hand their decisions. The main lcore controls, all others forward:\n"
+	     "at least two are needed, as in `-l 0,1`.\n"
+	     "\n"
+	     "  --config FILE   run this file of commands first; any error ends the start\n"
+	     "  --socket PATH   where mshctl finds this switch (default " SOCKET_DEFAULT ")\n"
+	     "  --help          this text (`mshswitch --help` or after --)\n"
+	     "  --version       the version\n"
+	     "\n"
+	     "EAL arguments are DPDK's. Often used: -l CORES, --no-huge -m MEGABYTES, --in-memory,\n"
+	     "--file-prefix NAME (one for each instance), --no-pci, --vdev DEVARGS.\n"
+	     "Ready when the socket answers. SIGTERM stops; guests keep running.");
+}
+
+/* Options after `--`. Returns -1 to go on, else the exit status. */
+static int
+parse_options(int argc, char **argv, struct options *options)
+{
+	static const struct option known[] = {
+		{"config", required_argument, NULL, 'c'},
+		{"socket", required_argument, NULL, 's'},
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'},
+		{0},
+	};
+	int option;
+	while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
+		switch (option) {
+		case 'c':
+			options->config = optarg;
+			break;
+		case 's':
+			options->socket = optarg;
+			break;
+		case 'h':
+			print_help();
+			return EXIT_SUCCESS;
+		case 'V':
+			puts("mshswitch " MSH_VERSION);
+			return EXIT_SUCCESS;
+		default:
+			return fail("see mshswitch --help");
+		}
+	}
+	return optind < argc ? fail("'%s' is not an option: see mshswitch --help", argv[optind]) : -1;
+}
+
+/* The largest pool that memory allows, from 65536 down. A VM's rings hold 256 to 1024 packets. */
+static struct rte_mempool *
+make_pool(void)
+{
+	struct rte_mempool *pool = NULL;
+	for (unsigned int n = 65536; pool == NULL && n >= 4096; n /= 2) {
+		/* Leave a quarter of it free for tables. */
+		size_t size = (size_t)n * (sizeof(struct rte_mbuf) + RTE_MBUF_DEFAULT_BUF_SIZE + 64);
+		void *room = rte_malloc(NULL, size / 4, 0);
+		pool = room == NULL ? NULL
+				    : rte_pktmbuf_pool_create("mbufs", n - 1, 256, 0, RTE_MBUF_DEFAULT_BUF_SIZE,
+					      (int)rte_socket_id());
+		rte_free(room);
+	}
+	return pool;
+}
+
+static struct rte_ring *
+make_ring(const char *what, unsigned int a, unsigned int b, unsigned int element, unsigned int count)
+{
+	char name[RTE_RING_NAMESIZE];
+	snprintf(name, sizeof(name), "%s%u_%u", what, a, b);
+	return rte_ring_create_elem(name, element, count, (int)rte_socket_id(), RING_F_SP_ENQ | RING_F_SC_DEQ);
+}
+
+static int
+make_worker(struct msh_datapath *dp, struct msh_worker *w, unsigned int lcore, const struct msh_hash_key *secret)
+{
+	w->datapath = dp;
+	w->index = (uint16_t)(w - dp->worker);
+	w->lcore = lcore;
+	w->counters = rte_zmalloc("counters", MSH_PORTS_MAX * sizeof(*w->counters), RTE_CACHE_LINE_SIZE);
+	w->txq = rte_zmalloc("txq", MSH_PORTS_MAX * sizeof(*w->txq), RTE_CACHE_LINE_SIZE);
+	w->flows = msh_flow_create(secret);
+	w->inject = make_ring("inject", w->index, 0, sizeof(void *), HANDOFF_SIZE);
+	w->neighbors = make_ring("neighbors", w->index, 0, sizeof(struct msh_neighbor_seen), NEIGHBORS_SIZE);
+	for (unsigned int from = 0; from < dp->worker_count; from++) {
+		w->handoff[from] = make_ring("handoff", from, w->index, sizeof(void *), HANDOFF_SIZE);
+		if (w->handoff[from] == NULL)
+			return -ENOMEM;
+	}
+	bool whole = w->counters != NULL && w->txq != NULL && w->flows != NULL && w->inject != NULL &&
+		     w->neighbors != NULL;
+	return whole ? 0 : -ENOMEM;
+}
+
+static int
+make_datapath(struct msh_datapath *dp)
+{
+	const struct msh_hash_key secret = {rte_rand(), rte_rand()};
+	unsigned int lcore;
+	dp->worker_count = rte_lcore_count() - 1;
+	if (dp->worker_count == 0 || dp->worker_count > MSH_WORKERS_MAX)
+		return fail("%u lcores: one controls and 1 to %d forward; give EAL -l with 2 or more",
+			rte_lcore_count(), MSH_WORKERS_MAX);
+	dp->pool = make_pool();
+	dp->fdb = msh_fdb_create();
+	if (dp->pool == NULL || dp->fdb == NULL || msh_retire_init() != 0)
+		return fail("not enough memory for 4096 packets and the tables: give EAL more, as -m 256");
+	unsigned int i = 0;
+	RTE_LCORE_FOREACH_WORKER(lcore)
+		if (make_worker(dp, &dp->worker[i++], lcore, &secret) != 0)
+			return fail("not enough memory for worker %u: give EAL more, as -m 256", i - 1);
+	return msh_publish_topology(&control) == 0 ? 0 : fail("not enough memory");
+}
+
+static void
+start_workers(struct msh_datapath *dp)
+{
+	for (unsigned int i = 0; i < dp->worker_count; i++)
+		rte_eal_remote_launch(msh_worker_run, &dp->worker[i], dp->worker[i].lcore);
+}
+
+static int
+run(const struct options *options)
+{
+	char error[512];
+	control.started_ns = msh_now_ns();
+	int rc = make_datapath(&control.datapath);
+	if (rc != 0)
+		return rc;
+	start_workers(&control.datapath);
+	/* The boot file first: the socket answers when the switch is as configured. */
+	if (options->config != NULL && msh_script_run(&control, options->config, error, sizeof(error)) != 0)
+		rc = fail("%s", error);
+	else if (msh_socket_open(&control, options->socket, error, sizeof(error)) != 0)
+		rc = fail("%s", error);
+	else
+		msh_control_run(&control, &stop);
+
+	msh_socket_close(&control);
+	__atomic_store_n(&control.datapath.stop, true, __ATOMIC_RELAXED);
+	rte_eal_mp_wait_lcore();
+	msh_retire_drain();
+	msh_ports_close(&control);
+	msh_vms_close(&control);
+	msh_publish_end(&control);
+	return rc;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct options options = {.socket = SOCKET_DEFAULT};
+	int eal = argc;
+	for (int i = 1; i < argc && eal == argc; i++)
+		if (strcmp(argv[i], "--") == 0)
+			eal = i;
+	bool ours = argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "--version") == 0);
+	if (ours)
+		eal = 0;
+	int rc = eal < argc ? parse_options(argc - eal, argv + eal, &options) : -1;
+	if (rc >= 0)
+		return rc;
+
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGTERM, on_signal);
+	signal(SIGINT, on_signal);
+	argv[eal] = NULL;
+	if (rte_eal_init(eal, argv) < 0)
+		return fail("DPDK does not start: %s; the lines above say more", rte_strerror(rte_errno));
+	rc = run(&options);
+	rte_eal_cleanup();
+	return rc;
+}
