@@ -11,8 +11,9 @@
 #define IPV6_OFFSET_MASK 0xfff8
 #define IPV6_MORE 0x0001
 
-/* A frame in the hands of the parser. `end` is the first offset that may not be read: of the first segment, and once the
- * IP header is known also of the datagram, so that Ethernet padding is never taken for a header. */
+/* A frame in the hands of the parser. `end` is the first offset that may not be read: of the first
+ * segment, and once the IP header is known also of the datagram, so that Ethernet padding is never
+ * taken for a header. */
 struct frame {
 	const uint8_t *data;
 	uint32_t end;
@@ -65,7 +66,7 @@ static inline bool
 carries_ports(uint8_t proto)
 {
 	return proto == IPPROTO_TCP || proto == IPPROTO_UDP || proto == IPPROTO_UDPLITE ||
-		proto == IPPROTO_SCTP || proto == IPPROTO_DCCP;
+	       proto == IPPROTO_SCTP || proto == IPPROTO_DCCP;
 }
 
 static void
@@ -104,8 +105,8 @@ parse_ipv4(struct msh_packet *p, struct frame *f, uint32_t l3)
 		parse_transport(p, f, l3 + header);
 }
 
-/* Size of the extension header of this kind at offset (RFC 8200 4, RFC 4302 2.2); 0 when the kind is not one, or the
- * header does not end before f->end. */
+/* Size of the extension header of this kind at offset (RFC 8200 4, RFC 4302 2.2); 0 when the kind
+ * is not one, or the header does not end before f->end. */
 static uint32_t
 extension_size(const struct frame *f, uint32_t offset, uint8_t kind)
 {
@@ -135,11 +136,11 @@ static inline bool
 is_extension(uint8_t kind)
 {
 	return kind == IPPROTO_HOPOPTS || kind == IPPROTO_ROUTING || kind == IPPROTO_DSTOPTS ||
-		kind == IPPROTO_FRAGMENT || kind == IPPROTO_AH;
+	       kind == IPPROTO_FRAGMENT || kind == IPPROTO_AH;
 }
 
-/* Walk to the transport header. Leaves in p->proto the last kind that could be read. An atomic fragment (RFC 6946) is
- * a whole datagram. */
+/* Walk to the transport header. Leaves in p->proto the last kind that could be read. An atomic
+ * fragment (RFC 6946) is a whole datagram. */
 static void
 parse_extensions(struct msh_packet *p, const struct frame *f, uint32_t offset)
 {

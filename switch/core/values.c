@@ -106,8 +106,8 @@ msh_mac_text(const struct rte_ether_addr *mac, char buffer[MSH_MAC_TEXT])
 {
 	const uint8_t *b = mac->addr_bytes;
 
-	snprintf(buffer, MSH_MAC_TEXT, "%02x:%02x:%02x:%02x:%02x:%02x", b[0], b[1], b[2], b[3], b[4],
-		b[5]);
+	snprintf(buffer, MSH_MAC_TEXT, "%02x:%02x:%02x:%02x:%02x:%02x", b[0], b[1], b[2], b[3],
+		b[4], b[5]);
 	return buffer;
 }
 
