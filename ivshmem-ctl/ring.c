@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "region_ring.h"
 
@@ -101,9 +102,10 @@ push_event(struct msh_ring *ring, const char *text)
 {
 	struct msh_wire_record record = {.kind = MSH_WIRE_EVENT};
 	uint32_t kept = ring->answer_due ? msh_wire_record_size(MSH_WIRE_ANSWER_MAX) : 0;
+	size_t length = strlen(text);
 	bool fits;
 
-	record.length = (uint32_t)strnlen(text, MSH_WIRE_ANSWER_MAX);
+	record.length = length < MSH_WIRE_ANSWER_MAX ? (uint32_t)length : MSH_WIRE_ANSWER_MAX;
 	fits = room(ring) >= kept + msh_wire_record_size(record.length) && push(ring, record, text);
 	*(fits ? &ring->counters->events : &ring->counters->events_lost) += 1;
 }

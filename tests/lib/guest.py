@@ -74,7 +74,7 @@ class Job:
         start = 0
         while True:
             with self.changed:
-                more = lambda: b"\n" in self.data[start:] or self.rc is not None or self.guest.failure
+                more = lambda: self.data.find(b"\n", start) >= 0 or self.rc is not None or self.guest.failure
                 if not self.changed.wait_for(more, timeout):
                     raise GuestError("%s: no line of `%s` within %s s" % (self.guest.name, self.command, timeout))
                 end = self.data.find(b"\n", start)

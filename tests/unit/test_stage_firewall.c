@@ -12,6 +12,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "cowset.h"
 #include "stage.h"
 
 extern const struct msh_stage msh_stage_firewall;
@@ -992,6 +993,45 @@ test_many(void **state)
 	done(fw);
 }
 
+static unsigned int released;
+
+static void
+count_release(struct msh_object *object)
+{
+	released++;
+}
+
+/* Keys whose hashes are equal are still told apart; and when too many are, adding fails and keeps
+ * what is there. */
+static void
+test_equal_hashes(void **state)
+{
+	static struct msh_object object[MSH_PAGE_OBJECTS + 1];
+	struct msh_set *set = NULL, *next;
+
+	for (unsigned int i = 0; i <= MSH_PAGE_OBJECTS; i++)
+		object[i] = (struct msh_object){
+			.key = {1, i}, .hash = 77, .refs = 1, .release = count_release};
+	for (unsigned int i = 0; i < MSH_PAGE_OBJECTS; i++) {
+		next = msh_set_add(set, &object[i]);
+		assert_non_null(next);
+		msh_set_unref(set);
+		set = next;
+	}
+	assert_null(msh_set_add(set, &object[MSH_PAGE_OBJECTS]));
+	for (unsigned int i = 0; i <= MSH_PAGE_OBJECTS; i++)
+		assert_ptr_equal(msh_set_find(set, 77, object[i].key, 2),
+			i < MSH_PAGE_OBJECTS ? &object[i] : NULL);
+	next = msh_set_remove(set, &object[5]);
+	assert_null(msh_set_find(next, 77, object[5].key, 2));
+	assert_ptr_equal(msh_set_find(set, 77, object[5].key, 2), &object[5]);
+	msh_set_unref(set);
+	msh_set_unref(next);
+	for (unsigned int i = 0; i <= MSH_PAGE_OBJECTS; i++)
+		assert_int_equal(object[i].refs, 1);
+	assert_int_equal(released, 0);
+}
+
 int
 main(void)
 {
@@ -1006,6 +1046,7 @@ main(void)
 		cmocka_unit_test(test_model),
 		cmocka_unit_test(test_versions),
 		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_equal_hashes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
