@@ -7,6 +7,7 @@
 #include <rte_errno.h>
 #include <rte_launch.h>
 #include <rte_lcore.h>
+#include <rte_log.h>
 #include <rte_malloc.h>
 #include <rte_random.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
 #include <string.h>
 
 #include "control.h"
+#include "log.h"
 #include "retire.h"
 
 #define SOCKET_DEFAULT "/run/mshswitch.sock"
@@ -184,8 +186,11 @@ run(const struct options *options)
 		rc = fail("%s", error);
 	else if (msh_socket_open(&control, options->socket, error, sizeof(error)) != 0)
 		rc = fail("%s", error);
-	else
+	else {
+		MSH_LOG(INFO, "ready: %u worker%s, %u packet buffers, socket %s", control.datapath.worker_count,
+			control.datapath.worker_count == 1 ? "" : "s", control.datapath.pool->size, options->socket);
 		msh_control_run(&control, &stop);
+	}
 
 	msh_socket_close(&control);
 	__atomic_store_n(&control.datapath.stop, true, __ATOMIC_RELAXED);
@@ -218,6 +223,9 @@ main(int argc, char **argv)
 	argv[eal] = NULL;
 	if (rte_eal_init(eal, argv) < 0)
 		return fail("DPDK does not start: %s; the lines above say more", rte_strerror(rte_errno));
+	/* Each message of each guest, at librte_vhost's default: too much for whoever reads our log. */
+	if (rte_log_get_level(rte_log_register("lib.vhost.config")) == RTE_LOG_INFO)
+		rte_log_set_level_pattern("lib.vhost.config", RTE_LOG_WARNING);
 	rc = run(&options);
 	rte_eal_cleanup();
 	return rc;

@@ -129,8 +129,9 @@ refuse_unknown(const struct msh_words *words, struct msh_answer *answer)
 	if (used == 0)
 		return msh_answer_set(answer, MSH_BAD, "unknown command '%s': `help` lists the commands",
 			words->word[0]);
-	return msh_answer_set(answer, MSH_BAD, "'%s %s' is no command: %s", words->word[0],
-		words->count > 1 ? words->word[1] : "", known);
+	bool more = words->count > 1;
+	return msh_answer_set(answer, MSH_BAD, "'%s%s%s' is no command: %s", words->word[0], more ? " " : "",
+		more ? words->word[1] : "", known);
 }
 
 void

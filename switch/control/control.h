@@ -80,6 +80,13 @@ struct msh_control {
 
 uint64_t msh_now_ns(void);
 
+/* Add a counter to an answer's row. */
+static inline void
+msh_put(json_t *row, const char *key, uint64_t value)
+{
+	json_object_set_new(row, key, json_integer((json_int_t)value));
+}
+
 /* commands.c: run one line; the caller clears the answer. Never leaves a half-done change. */
 void msh_command_run(struct msh_control *control, const struct msh_caller *caller, const char *line, size_t length,
 	struct msh_answer *answer);

@@ -55,7 +55,8 @@ probe(const char *devargs, uint16_t *ethdev, struct msh_answer *answer)
 	int rc = rte_dev_probe(devargs);
 	if (rc != 0)
 		return msh_answer_set(answer, MSH_FAILED,
-			"DPDK cannot make device '%s': %s; the log above says more", devargs, rte_strerror(-rc));
+			"DPDK cannot make device '%s': %s; its log says more", devargs,
+			rc == -EFAULT ? "no driver of that name" : rte_strerror(-rc));
 	if (rte_eth_dev_get_port_by_name(name, ethdev) != 0)
 		return msh_answer_set(answer, MSH_FAILED, "device '%s' is no Ethernet device", devargs);
 	return 0;
@@ -168,7 +169,7 @@ dev_show(const struct msh_port *port, json_t *row)
 {
 	char name[RTE_ETH_NAME_MAX_LEN] = "";
 	rte_eth_dev_get_name_by_port(port->ethdev, name);
-	json_object_set_new(row, "interrupts", json_integer(0));
+	msh_put(row, "interrupts", 0);
 	json_object_set_new(row, "where", json_string(name));
 }
 

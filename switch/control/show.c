@@ -8,12 +8,6 @@
 
 #include "control.h"
 
-static void
-put(json_t *row, const char *key, uint64_t value)
-{
-	json_object_set_new(row, key, json_integer((json_int_t)value));
-}
-
 static double
 per(uint64_t cycles, uint64_t packets)
 {
@@ -49,9 +43,9 @@ put_offload(const struct msh_control *control, const struct msh_vm *vm, json_t *
 		dropped += c.vm_dropped;
 		redirected += c.vm_redirected;
 	}
-	put(row, "examined", examined);
-	put(row, "dropped", dropped);
-	put(row, "redirected", redirected);
+	msh_put(row, "examined", examined);
+	msh_put(row, "dropped", dropped);
+	msh_put(row, "redirected", redirected);
 }
 
 static json_t *
@@ -64,8 +58,8 @@ vm_row(const struct msh_control *control, const struct msh_vm *vm)
 	json_object_set_new(row, "macs", addresses_text(control, vm, false));
 	json_object_set_new(row, "region", json_string(vm->region_path != NULL ? vm->region_path : "-"));
 	json_object_set_new(row, "state", json_string(region != NULL ? region : "-"));
-	put(row, "commands", vm->commands);
-	put(row, "refused", vm->refused);
+	msh_put(row, "commands", vm->commands);
+	msh_put(row, "refused", vm->refused);
 	put_offload(control, vm, row);
 	return row;
 }
@@ -75,13 +69,13 @@ region_details(const struct msh_vm *vm)
 {
 	const struct msh_region_counters *c = msh_region_counters(vm->region);
 	json_t *row = json_object();
-	put(row, "size", msh_region_size(vm->region));
-	put(row, "slot_commands", c->slot_commands);
-	put(row, "ring_commands", c->ring_commands);
-	put(row, "answers", c->answers);
-	put(row, "events", c->events);
-	put(row, "events_lost", c->events_lost);
-	put(row, "errors", c->errors);
+	msh_put(row, "size", msh_region_size(vm->region));
+	msh_put(row, "slot_commands", c->slot_commands);
+	msh_put(row, "ring_commands", c->ring_commands);
+	msh_put(row, "answers", c->answers);
+	msh_put(row, "events", c->events);
+	msh_put(row, "events_lost", c->events_lost);
+	msh_put(row, "errors", c->errors);
 	return row;
 }
 
@@ -120,8 +114,8 @@ stage_summary(const struct msh_control *control)
 			vms += control->vm[i].instance[s] != NULL;
 		json_t *row = json_object();
 		json_object_set_new(row, "stage", json_string(msh_stages[s]->name));
-		put(row, "vms", vms);
-		put(row, "packets", packets);
+		msh_put(row, "vms", vms);
+		msh_put(row, "packets", packets);
 		json_object_set_new(row, "cycles_per_packet", json_real(per(cycles, packets)));
 		json_object_set_new(row, "what", json_string(msh_stages[s]->help));
 		json_array_append_new(rows, row);
@@ -159,15 +153,15 @@ msh_worker_show(struct msh_control *control, const struct msh_caller *caller, in
 		uint64_t busy = __atomic_load_n(&w->busy_cycles, __ATOMIC_RELAXED);
 		uint64_t packets = __atomic_load_n(&w->busy_packets, __ATOMIC_RELAXED);
 		json_t *row = json_object();
-		put(row, "worker", i);
-		put(row, "lcore", w->lcore);
-		put(row, "ports", control->datapath.config->topology->poll_count[i]);
-		put(row, "packets", packets);
-		put(row, "busy_cycles", busy);
+		msh_put(row, "worker", i);
+		msh_put(row, "lcore", w->lcore);
+		msh_put(row, "ports", control->datapath.config->topology->poll_count[i]);
+		msh_put(row, "packets", packets);
+		msh_put(row, "busy_cycles", busy);
 		json_object_set_new(row, "cycles_per_packet", json_real(per(busy, packets)));
 		json_object_set_new(row, "busy_percent", json_real((int)(control->sample[i].busy * 1000) / 10.0));
-		put(row, "packets_per_second", (uint64_t)control->sample[i].packets_per_second);
-		put(row, "flows", msh_flow_count(w->flows, control->datapath.now, control->datapath.config->epoch));
+		msh_put(row, "packets_per_second", (uint64_t)control->sample[i].packets_per_second);
+		msh_put(row, "flows", msh_flow_count(w->flows, control->datapath.now, control->datapath.config->epoch));
 		json_array_append_new(answer->data, row);
 	}
 	return 0;
@@ -190,10 +184,10 @@ msh_fdb_show(struct msh_control *control, const struct msh_caller *caller, int a
 			continue;
 		json_t *row = json_object();
 		json_object_set_new(row, "mac", json_string(msh_mac_text(&e.mac, mac)));
-		put(row, "vlan", e.vlan);
+		msh_put(row, "vlan", e.vlan);
 		json_object_set_new(row, "port", json_string(port->name));
 		json_object_set_new(row, "type", json_string(e.pinned ? "vm" : "learned"));
-		put(row, "age", e.age);
+		msh_put(row, "age", e.age);
 		json_array_append_new(answer->data, row);
 	}
 	return 0;

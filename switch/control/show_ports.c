@@ -6,12 +6,6 @@
 
 #include "control.h"
 
-static void
-put(json_t *row, const char *key, uint64_t value)
-{
-	json_object_set_new(row, key, json_integer((json_int_t)value));
-}
-
 /* Counters are a run of uint64_t: *sum op= *one, for all of them. */
 static void
 add_counters(struct msh_port_counters *sum, const struct msh_port_counters *one, bool subtract)
@@ -55,15 +49,15 @@ port_row(const struct msh_control *control, const struct msh_port_entry *entry)
 	json_object_set_new(row, "kind", json_string(port->ops->kind));
 	json_object_set_new(row, "state", json_string(msh_port_is_up(port) ? "up" : "down"));
 	json_object_set_new(row, "vm", json_string(vm != NULL ? vm->name : "-"));
-	put(row, "worker", port->owner);
-	put(row, "rx_packets", c.rx_packets);
-	put(row, "rx_bytes", c.rx_bytes);
-	put(row, "tx_packets", c.tx_packets);
-	put(row, "tx_bytes", c.tx_bytes);
-	put(row, "copies", c.copies);
-	put(row, "forwarded", c.forwarded);
-	put(row, "dropped", sum_drops(&c));
-	put(row, "tx_refused", c.tx_refused);
+	msh_put(row, "worker", port->owner);
+	msh_put(row, "rx_packets", c.rx_packets);
+	msh_put(row, "rx_bytes", c.rx_bytes);
+	msh_put(row, "tx_packets", c.tx_packets);
+	msh_put(row, "tx_bytes", c.tx_bytes);
+	msh_put(row, "copies", c.copies);
+	msh_put(row, "forwarded", c.forwarded);
+	msh_put(row, "dropped", sum_drops(&c));
+	msh_put(row, "tx_refused", c.tx_refused);
 	entry->provider->show(port, row);
 	return row;
 }
@@ -76,12 +70,12 @@ port_details(const struct msh_control *control, const struct msh_port_entry *ent
 	struct msh_port_counters c;
 	msh_port_sum(control, entry->port->index, &c);
 	for (unsigned int i = 0; i < MSH_DROP_COUNT; i++)
-		put(drops, msh_drop_word(i), c.drop[i]);
+		msh_put(drops, msh_drop_word(i), c.drop[i]);
 	json_object_set_new(row, "learn", json_boolean(entry->port->learn));
-	put(row, "max_frame", entry->port->max_frame);
-	put(row, "vm_packets", c.vm_packets);
-	put(row, "vm_dropped", c.vm_dropped);
-	put(row, "vm_redirected", c.vm_redirected);
+	msh_put(row, "max_frame", entry->port->max_frame);
+	msh_put(row, "vm_packets", c.vm_packets);
+	msh_put(row, "vm_dropped", c.vm_dropped);
+	msh_put(row, "vm_redirected", c.vm_redirected);
 	json_object_set_new(row, "drops", drops);
 	return row;
 }
@@ -131,15 +125,15 @@ msh_drop_show(struct msh_control *control, const struct msh_caller *caller, int 
 	for (unsigned int i = 0; i < MSH_DROP_COUNT; i++) {
 		json_t *row = json_object();
 		json_object_set_new(row, "reason", json_string(msh_drop_word(i)));
-		put(row, "packets", c.drop[i]);
+		msh_put(row, "packets", c.drop[i]);
 		json_object_set_new(row, "meaning", json_string(msh_drop_help(i)));
 		json_array_append_new(reasons, row);
 	}
 	answer->data = json_object();
-	put(answer->data, "received", c.rx_packets);
-	put(answer->data, "copies", c.copies);
-	put(answer->data, "sent", c.tx_packets);
-	put(answer->data, "dropped", sum_drops(&c));
+	msh_put(answer->data, "received", c.rx_packets);
+	msh_put(answer->data, "copies", c.copies);
+	msh_put(answer->data, "sent", c.tx_packets);
+	msh_put(answer->data, "dropped", sum_drops(&c));
 	/* received + copies - sent - dropped: 0 at rest, else what is on its way from one worker to another. */
 	json_object_set_new(answer->data, "in_flight",
 		json_integer((json_int_t)(c.rx_packets + c.copies - c.tx_packets - sum_drops(&c))));

@@ -133,7 +133,7 @@ print_object(FILE *out, json_t *object, unsigned int indent)
 		if (json_is_array(value) && json_array_size(value) == 0)
 			continue;
 		if (is_table(value) || json_is_object(value)) {
-			fprintf(out, "%*s%s:\n", (int)indent, "", key);
+			fprintf(out, "%s%*s%s:\n", ftell(out) > 0 && indent == 0 ? "\n" : "", (int)indent, "", key);
 			if (is_table(value))
 				print_table(out, value);
 			else
