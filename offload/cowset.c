@@ -3,9 +3,13 @@
 
 #include <stdlib.h>
 
-/* With a secret hash, pages fill evenly: a directory beyond this means that something else is
- * wrong. */
-#define PAGES_MAX (1u << 20)
+/* With a secret hash pages fill evenly. So many pages for so few objects mean that something else
+ * is wrong: give up before that takes all memory. */
+static uint32_t
+pages_max(uint32_t objects)
+{
+	return 16 + objects;
+}
 
 void
 msh_object_ref(struct msh_object *object)
@@ -172,8 +176,8 @@ msh_set_add(const struct msh_set *old, struct msh_object *object)
 	}
 	bool full = true;
 	struct msh_set *set = NULL;
-	for (uint32_t pages = old != NULL ? old->pages * 2 : 1; full && pages <= PAGES_MAX;
-		pages *= 2)
+	uint32_t pages = old != NULL ? old->pages * 2 : 1;
+	for (; full && pages <= pages_max(old != NULL ? old->count : 0); pages *= 2)
 		set = set_spread(old, object, pages, &full);
 	return set;
 }

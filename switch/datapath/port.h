@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "counter.h"
 #include "drop.h"
 #include "bounds.h"
 
@@ -64,11 +65,4 @@ static inline void
 msh_port_set_up(struct msh_port *port, bool up)
 {
 	__atomic_store_n(&port->up, up, __ATOMIC_RELEASE);
-}
-
-/* One writer, readers on other lcores: a plain add that can be read at any time. */
-static inline void
-msh_count(uint64_t *counter, uint64_t n)
-{
-	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
 }
