@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* How long until a command has effect? One process is both a sender at full speed (port 0) and a VM (port 1, with its
- * region): it stores a command that drops the sender's packets, or the one that lets them pass again, and takes the
- * time to the last packet that did not obey, or to the first that did.
+/* How long until a command has effect? One process is both a sender at full speed (port 0) and a VM
+ * (port 1, with its region): it stores a command that drops the sender's packets, or the one that
+ * lets them pass again, and takes the time to the last packet that did not obey, or to the first
+ * that did.
  *
  * usage: msh-effect EAL-ARGUMENTS -- REGION MAC SAMPLES
- * The EAL arguments make two virtio_user devices, of which the second has MAC. Prints JSON; times in microseconds. */
+ * The EAL arguments make two virtio_user devices, of which the second has MAC. Prints JSON; times
+ * in microseconds. */
 
 #include <inttypes.h>
 #include <rte_cycles.h>
@@ -22,7 +24,7 @@
 
 #define BURST 32
 #define FRAME_BYTES 60
-#define QUIET_US 3000    /* no packet for so long: none comes any more */
+#define QUIET_US 3000 /* no packet for so long: none comes any more */
 #define PATIENCE_US 500000
 #define SOURCE RTE_IPV4(10, 0, 0, 9)
 
@@ -34,8 +36,7 @@ struct bench {
 	uint64_t cookie, sent, received, answered;
 };
 
-static int __attribute__((format(printf, 1, 2), noreturn))
-fail(const char *format, ...)
+static int __attribute__((format(printf, 1, 2), noreturn)) fail(const char *format, ...)
 {
 	va_list list;
 	va_start(list, format);
@@ -169,8 +170,8 @@ static void
 print_percentiles(const char *name, double *us, unsigned int n, const char *end)
 {
 	qsort(us, n, sizeof(*us), compare);
-	printf("\"%s\": {\"p50\": %.1f, \"p90\": %.1f, \"p99\": %.1f, \"max\": %.1f}%s", name, us[n / 2], us[n * 9 / 10],
-		us[n * 99 / 100], us[n - 1], end);
+	printf("\"%s\": {\"p50\": %.1f, \"p90\": %.1f, \"p99\": %.1f, \"max\": %.1f}%s", name,
+		us[n / 2], us[n * 9 / 10], us[n * 99 / 100], us[n - 1], end);
 }
 
 int
@@ -185,18 +186,21 @@ main(int argc, char **argv)
 	b.mac = argv[skip + 2];
 	unsigned int samples = (unsigned int)strtoul(argv[skip + 3], NULL, 10);
 	double *drop = calloc(samples, sizeof(double)), *pass = calloc(samples, sizeof(double));
-	b.pool = rte_pktmbuf_pool_create("frames", 8191, 256, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+	b.pool = rte_pktmbuf_pool_create(
+		"frames", 8191, 256, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 	if (samples == 0 || drop == NULL || pass == NULL || b.pool == NULL ||
 		rte_ether_unformat_addr(b.mac, &b.address) != 0)
 		fail("no samples, no memory, or no MAC");
 	start_port(0, b.pool);
 	start_port(1, b.pool);
-	if (msh_guest_open(&b.guest, region, &why) != 0 || msh_guest_attach(b.guest, 1000, &why) != 0)
+	if (msh_guest_open(&b.guest, region, &why) != 0 ||
+		msh_guest_attach(b.guest, 1000, &why) != 0)
 		fail("%s", why.text);
 	store(&b, "R F %s 10.0.0.1");
 	uint64_t begin = rte_rdtsc(), base = 0;
 	for (unsigned int i = 0; i < samples; i++) {
-		uint64_t pause = rte_rdtsc() + rte_get_tsc_hz() / 1000 * (1 + (unsigned int)rand() % 4);
+		uint64_t pause =
+			rte_rdtsc() + rte_get_tsc_hz() / 1000 * (1 + (unsigned int)rand() % 4);
 		while (rte_rdtsc() < pause)
 			turn(&b);
 		if (i == 0) {

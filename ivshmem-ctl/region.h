@@ -13,9 +13,10 @@
 struct msh_region;
 
 struct msh_region_options {
-	uint64_t size;  /* bytes, a power of two; 0: that of the file, or MSH_WIRE_SIZE_DEFAULT for a new one */
-	mode_t mode;    /* of a new file; 0: 0600 */
-	uid_t uid;      /* owner of a new file; (uid_t)-1: unchanged */
+	uint64_t size; /* bytes, a power of two; 0: that of the file, or MSH_WIRE_SIZE_DEFAULT for a
+			  new one */
+	mode_t mode;   /* of a new file; 0: 0600 */
+	uid_t uid;     /* owner of a new file; (uid_t)-1: unchanged */
 	gid_t gid;
 };
 
@@ -35,14 +36,15 @@ struct msh_region_counters {
 
 /* Map the file, making it when it is not there, and write the header of a new session.
  * 0, or the negative status of *why. */
-int msh_region_open(struct msh_region **region, const char *path, const struct msh_region_options *options,
-	struct msh_answer *why);
+int msh_region_open(struct msh_region **region, const char *path,
+	const struct msh_region_options *options, struct msh_answer *why);
 
 /* Unmap; `remove`: unlink the file if this region made it. */
 void msh_region_close(struct msh_region *region, bool remove);
 
-/* Take the next command. 1: *command is filled and must be answered; 0: none; -EIO: the file was truncated under
- * the mapping, the region is of no use any more. Bounded work; now_ns is any monotonic clock. */
+/* Take the next command. 1: *command is filled and must be answered; 0: none; -EIO: the file was
+ * truncated under the mapping, the region is of no use any more. Bounded work; now_ns is any
+ * monotonic clock. */
 int msh_region_poll(struct msh_region *region, uint64_t now_ns, struct msh_region_command *command);
 
 /* Answer the command that poll gave last. */

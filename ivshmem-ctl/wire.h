@@ -82,15 +82,15 @@ enum msh_wire_kind {
 };
 
 /* Status of an answer. The text form of an answer starts with the same word. */
-#define MSH_STATUS_LIST(X)                                                     \
-	X(0, OK, "done")                                                       \
-	X(1, BAD, "the command is malformed")                                  \
-	X(2, DENIED, "the caller may not do this")                             \
-	X(3, NOTFOUND, "what the command names is not there")                  \
-	X(4, EXISTS, "what the command adds is there already")                 \
-	X(5, FULL, "a table or quota is full")                                 \
-	X(6, UNSUPPORTED, "understood, but not offered by this switch")        \
-	X(7, THROTTLED, "too many commands, try again later")                  \
+#define MSH_STATUS_LIST(X)                                              \
+	X(0, OK, "done")                                                \
+	X(1, BAD, "the command is malformed")                           \
+	X(2, DENIED, "the caller may not do this")                      \
+	X(3, NOTFOUND, "what the command names is not there")           \
+	X(4, EXISTS, "what the command adds is there already")          \
+	X(5, FULL, "a table or quota is full")                          \
+	X(6, UNSUPPORTED, "understood, but not offered by this switch") \
+	X(7, THROTTLED, "too many commands, try again later")           \
 	X(8, FAILED, "the system refused: device, file or memory")
 
 enum msh_status {

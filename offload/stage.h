@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 
-/* The contract of an offload stage: what one VM has handed to the switch, and how packets fare by it.
+/* The contract of an offload stage: what one VM has handed to the switch, and how packets fare by
+ * it.
  *
- * A VM has at most one instance of each stage. An instance is immutable once published: a command makes a new
- * one from the old, the control lcore swaps the pointer and destroys the old one after a quiescent period.
- * Only counters inside change, each written by one worker and read by the control lcore. */
+ * A VM has at most one instance of each stage. An instance is immutable once published: a command
+ * makes a new one from the old, the control lcore swaps the pointer and destroys the old one after
+ * a quiescent period. Only counters inside change, each written by one worker and read by the
+ * control lcore. */
 
 #include "command.h"
 #include "packet.h"
@@ -29,21 +31,25 @@ struct msh_stage {
 	const struct msh_stage_verb *verbs;
 	unsigned int verb_count;
 
-	/* Carry out verbs[verb] with these arguments (words without the verb's own). `old` may be NULL: no instance yet.
-	 * Returns 0 and in *result the instance that is in force from now on: a new one, `old` itself when nothing
-	 * changes (also for a verb that only shows), or NULL when nothing remains. Otherwise returns the negative
-	 * status that it put into the answer, and leaves everything as it was. Control lcore. */
+	/* Carry out verbs[verb] with these arguments (words without the verb's own). `old` may be
+	 * NULL: no instance yet. Returns 0 and in *result the instance that is in force from now
+	 * on: a new one, `old` itself when nothing changes (also for a verb that only shows), or
+	 * NULL when nothing remains. Otherwise returns the negative status that it put into the
+	 * answer, and leaves everything as it was. Control lcore. */
 	int (*apply)(const void *old, unsigned int verb, int argc, char *const *argv,
 		struct msh_answer *answer, const void **result);
 
-	/* Forget all that is registered with this MAC; same rules for the result. Returns -ENOENT when there was nothing. */
+	/* Forget all that is registered with this MAC; same rules for the result. Returns -ENOENT
+	 * when there was nothing. */
 	int (*cancel)(const void *old, const struct rte_ether_addr *mac, const void **result);
 
-	/* Free an instance that no worker sees any more. Parts that a newer instance shares stay. */
+	/* Free an instance that no worker sees any more. Parts that a newer instance shares stay.
+	 */
 	void (*destroy)(const void *instance);
 
-	/* Write verdicts of the packets in mask, all about to be delivered to the VM's port, all parsed. Verdicts are
-	 * MSH_DELIVER on entry. Worker: no system call, no lock, no allocation, no log. */
+	/* Write verdicts of the packets in mask, all about to be delivered to the VM's port, all
+	 * parsed. Verdicts are MSH_DELIVER on entry. Worker: no system call, no lock, no
+	 * allocation, no log. */
 	void (*classify)(const void *instance, struct msh_burst *burst, uint64_t mask);
 
 	/* Emit the commands that would make an equal instance. */
@@ -52,10 +58,13 @@ struct msh_stage {
 	/* Rows for `stage show VM`, appended to a JSON array. */
 	void (*show)(const void *instance, json_t *rows);
 
-	/* Optional. Emit the IPv4 addresses whose MAC this instance needs, and who would ask for them. */
+	/* Optional. Emit the IPv4 addresses whose MAC this instance needs, and who would ask for
+	 * them. */
 	void (*neighbors)(const void *instance, msh_emit_neighbor emit, void *context);
-	/* Optional. An IPv4 address has this MAC now. As apply: *result is `old` when that changes nothing. 0 or -ENOMEM. */
-	int (*resolved)(const void *old, rte_be32_t ip, const struct rte_ether_addr *mac, const void **result);
+	/* Optional. An IPv4 address has this MAC now. As apply: *result is `old` when that changes
+	 * nothing. 0 or -ENOMEM. */
+	int (*resolved)(const void *old, rte_be32_t ip, const struct rte_ether_addr *mac,
+		const void **result);
 };
 
 /* All stages, in the order in which a packet meets them (offload/registry.c). */

@@ -36,8 +36,7 @@ on_signal(int number)
 }
 
 /* One sentence on stderr; the log above may say more. */
-static int __attribute__((format(printf, 1, 2)))
-fail(const char *format, ...)
+static int __attribute__((format(printf, 1, 2))) fail(const char *format, ...)
 {
 	va_list list;
 	va_start(list, format);
@@ -53,7 +52,8 @@ print_help(void)
 {
 	puts("usage: mshswitch EAL-ARGUMENTS -- [--config FILE] [--socket PATH]\n"
 	     "\n"
-	     "A vhost-user switch to which VMs hand their decisions. The main lcore controls, all others forward:\n"
+	     "A vhost-user switch to which VMs hand their decisions. The main lcore controls, all "
+	     "others forward:\n"
 	     "at least two are needed, as in `-l 0,1`.\n"
 	     "\n"
 	     "  --config FILE   run this file of commands first; any error ends the start\n"
@@ -61,7 +61,8 @@ print_help(void)
 	     "  --help          this text (`mshswitch --help` or after --)\n"
 	     "  --version       the version\n"
 	     "\n"
-	     "EAL arguments are DPDK's. Often used: -l CORES, --no-huge -m MEGABYTES, --in-memory,\n"
+	     "EAL arguments are DPDK's. Often used: -l CORES, --no-huge -m MEGABYTES, "
+	     "--in-memory,\n"
 	     "--file-prefix NAME (one for each instance), --no-pci, --vdev DEVARGS.\n"
 	     "Ready when the socket answers. SIGTERM stops; guests keep running.");
 }
@@ -96,7 +97,8 @@ parse_options(int argc, char **argv, struct options *options)
 			return fail("see mshswitch --help");
 		}
 	}
-	return optind < argc ? fail("'%s' is not an option: see mshswitch --help", argv[optind]) : -1;
+	return optind < argc ? fail("'%s' is not an option: see mshswitch --help", argv[optind])
+			     : -1;
 }
 
 /* The largest pool that memory allows, from 65536 down. A VM's rings hold 256 to 1024 packets. */
@@ -106,42 +108,49 @@ make_pool(void)
 	struct rte_mempool *pool = NULL;
 	for (unsigned int n = 65536; pool == NULL && n >= 4096; n /= 2) {
 		/* Leave a quarter of it free for tables. */
-		size_t size = (size_t)n * (sizeof(struct rte_mbuf) + RTE_MBUF_DEFAULT_BUF_SIZE + 64);
+		size_t size =
+			(size_t)n * (sizeof(struct rte_mbuf) + RTE_MBUF_DEFAULT_BUF_SIZE + 64);
 		void *room = rte_malloc(NULL, size / 4, 0);
 		pool = room == NULL ? NULL
-				    : rte_pktmbuf_pool_create("mbufs", n - 1, 256, 0, RTE_MBUF_DEFAULT_BUF_SIZE,
-					      (int)rte_socket_id());
+				    : rte_pktmbuf_pool_create("mbufs", n - 1, 256, 0,
+					      RTE_MBUF_DEFAULT_BUF_SIZE, (int)rte_socket_id());
 		rte_free(room);
 	}
 	return pool;
 }
 
 static struct rte_ring *
-make_ring(const char *what, unsigned int a, unsigned int b, unsigned int element, unsigned int count)
+make_ring(
+	const char *what, unsigned int a, unsigned int b, unsigned int element, unsigned int count)
 {
 	char name[RTE_RING_NAMESIZE];
 	snprintf(name, sizeof(name), "%s%u_%u", what, a, b);
-	return rte_ring_create_elem(name, element, count, (int)rte_socket_id(), RING_F_SP_ENQ | RING_F_SC_DEQ);
+	return rte_ring_create_elem(
+		name, element, count, (int)rte_socket_id(), RING_F_SP_ENQ | RING_F_SC_DEQ);
 }
 
 static int
-make_worker(struct msh_datapath *dp, struct msh_worker *w, unsigned int lcore, const struct msh_hash_key *secret)
+make_worker(struct msh_datapath *dp, struct msh_worker *w, unsigned int lcore,
+	const struct msh_hash_key *secret)
 {
 	w->datapath = dp;
 	w->index = (uint16_t)(w - dp->worker);
 	w->lcore = lcore;
-	w->counters = rte_zmalloc("counters", MSH_PORTS_MAX * sizeof(*w->counters), RTE_CACHE_LINE_SIZE);
+	w->counters =
+		rte_zmalloc("counters", MSH_PORTS_MAX * sizeof(*w->counters), RTE_CACHE_LINE_SIZE);
 	w->txq = rte_zmalloc("txq", MSH_PORTS_MAX * sizeof(*w->txq), RTE_CACHE_LINE_SIZE);
 	w->flows = msh_flow_create(secret);
 	w->inject = make_ring("inject", w->index, 0, sizeof(void *), HANDOFF_SIZE);
-	w->neighbors = make_ring("neighbors", w->index, 0, sizeof(struct msh_neighbor_seen), NEIGHBORS_SIZE);
+	w->neighbors = make_ring(
+		"neighbors", w->index, 0, sizeof(struct msh_neighbor_seen), NEIGHBORS_SIZE);
 	for (unsigned int from = 0; from < dp->worker_count; from++) {
-		w->handoff[from] = make_ring("handoff", from, w->index, sizeof(void *), HANDOFF_SIZE);
+		w->handoff[from] =
+			make_ring("handoff", from, w->index, sizeof(void *), HANDOFF_SIZE);
 		if (w->handoff[from] == NULL)
 			return -ENOMEM;
 	}
-	bool whole = w->counters != NULL && w->txq != NULL && w->flows != NULL && w->inject != NULL &&
-		     w->neighbors != NULL;
+	bool whole = w->counters != NULL && w->txq != NULL && w->flows != NULL &&
+		     w->inject != NULL && w->neighbors != NULL;
 	return whole ? 0 : -ENOMEM;
 }
 
@@ -152,16 +161,19 @@ make_datapath(struct msh_datapath *dp)
 	unsigned int lcore;
 	dp->worker_count = rte_lcore_count() - 1;
 	if (dp->worker_count == 0 || dp->worker_count > MSH_WORKERS_MAX)
-		return fail("%u lcores: one controls and 1 to %d forward; give EAL -l with 2 or more",
+		return fail(
+			"%u lcores: one controls and 1 to %d forward; give EAL -l with 2 or more",
 			rte_lcore_count(), MSH_WORKERS_MAX);
 	dp->pool = make_pool();
 	dp->fdb = msh_fdb_create();
 	if (dp->pool == NULL || dp->fdb == NULL || msh_retire_init() != 0)
-		return fail("not enough memory for 4096 packets and the tables: give EAL more, as -m 256");
+		return fail("not enough memory for 4096 packets and the tables: give EAL more, as "
+			    "-m 256");
 	unsigned int i = 0;
-	RTE_LCORE_FOREACH_WORKER(lcore)
+	RTE_LCORE_FOREACH_WORKER (lcore)
 		if (make_worker(dp, &dp->worker[i++], lcore, &secret) != 0)
-			return fail("not enough memory for worker %u: give EAL more, as -m 256", i - 1);
+			return fail(
+				"not enough memory for worker %u: give EAL more, as -m 256", i - 1);
 	return msh_publish_topology(&control) == 0 ? 0 : fail("not enough memory");
 }
 
@@ -182,13 +194,16 @@ run(const struct options *options)
 		return rc;
 	start_workers(&control.datapath);
 	/* The boot file first: the socket answers when the switch is as configured. */
-	if (options->config != NULL && msh_script_run(&control, options->config, error, sizeof(error)) != 0)
+	if (options->config != NULL &&
+		msh_script_run(&control, options->config, error, sizeof(error)) != 0)
 		rc = fail("%s", error);
 	else if (msh_socket_open(&control, options->socket, error, sizeof(error)) != 0)
 		rc = fail("%s", error);
 	else {
-		MSH_LOG(INFO, "ready: %u worker%s, %u packet buffers, socket %s", control.datapath.worker_count,
-			control.datapath.worker_count == 1 ? "" : "s", control.datapath.pool->size, options->socket);
+		MSH_LOG(INFO, "ready: %u worker%s, %u packet buffers, socket %s",
+			control.datapath.worker_count,
+			control.datapath.worker_count == 1 ? "" : "s", control.datapath.pool->size,
+			options->socket);
 		msh_control_run(&control, &stop);
 	}
 
@@ -210,7 +225,8 @@ main(int argc, char **argv)
 	for (int i = 1; i < argc && eal == argc; i++)
 		if (strcmp(argv[i], "--") == 0)
 			eal = i;
-	bool ours = argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "--version") == 0);
+	bool ours =
+		argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "--version") == 0);
 	if (ours)
 		eal = 0;
 	int rc = eal < argc ? parse_options(argc - eal, argv + eal, &options) : -1;
@@ -222,8 +238,10 @@ main(int argc, char **argv)
 	signal(SIGINT, on_signal);
 	argv[eal] = NULL;
 	if (rte_eal_init(eal, argv) < 0)
-		return fail("DPDK does not start: %s; the lines above say more", rte_strerror(rte_errno));
-	/* Each message of each guest, at librte_vhost's default: too much for whoever reads our log. */
+		return fail("DPDK does not start: %s; the lines above say more",
+			rte_strerror(rte_errno));
+	/* Each message of each guest, at librte_vhost's default: too much for whoever reads our
+	 * log. */
 	if (rte_log_get_level(rte_log_register("lib.vhost.config")) == RTE_LOG_INFO)
 		rte_log_set_level_pattern("lib.vhost.config", RTE_LOG_WARNING);
 	rc = run(&options);

@@ -26,7 +26,9 @@ msh_client_connect(const char *path, unsigned int timeout_s)
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0) {
 		fprintf(stderr, "mshctl: no mshswitch answers at %s: %s%s\n", path, strerror(errno),
-			errno == ENOENT || errno == ECONNREFUSED ? "; is it running? -s names another socket" : "");
+			errno == ENOENT || errno == ECONNREFUSED
+				? "; is it running? -s names another socket"
+				: "");
 		if (fd >= 0)
 			close(fd);
 		return -1;

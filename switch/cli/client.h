@@ -9,6 +9,6 @@
 /* Connect to the switch. A descriptor, or -1 after a sentence on stderr. */
 int msh_client_connect(const char *path, unsigned int timeout_s);
 
-/* Send one command line and wait for the answer. {"status", "text", "data"}, to be decref'ed; NULL after a sentence on
- * stderr. */
+/* Send one command line and wait for the answer. {"status", "text", "data"}, to be decref'ed; NULL
+ * after a sentence on stderr. */
 json_t *msh_client_ask(int fd, const char *line);

@@ -29,10 +29,12 @@ print_help(void)
 	     "       mshctl [-s SOCKET] [-j] -f FILE\n"
 	     "       mshctl [-s SOCKET] [-j]\n"
 	     "\n"
-	     "Give a command to a running mshswitch, a file of them (`-` is stdin), or type them at a prompt.\n"
+	     "Give a command to a running mshswitch, a file of them (`-` is stdin), or type them "
+	     "at a prompt.\n"
 	     "`mshctl help` lists the commands.\n"
 	     "\n"
-	     "  -s SOCKET    the switch's socket (default: $MSHSWITCH_SOCKET, else " SOCKET_DEFAULT ")\n"
+	     "  -s SOCKET    the switch's socket (default: $MSHSWITCH_SOCKET, else " SOCKET_DEFAULT
+	     ")\n"
 	     "  -j           answers as JSON\n"
 	     "  -f FILE      run a script; stops at the first error, naming file and line\n"
 	     "  -t SECONDS   wait at most so long for an answer (default 10)\n"
@@ -183,12 +185,13 @@ run_words(const struct session *session, int argc, char **argv)
 	char line[LINE_MAX_BYTES + 2];
 	size_t used = 0;
 	for (int i = 0; i < argc && used < sizeof(line); i++) {
-		const char *quote = argv[i][strcspn(argv[i], " \t#")] != '\0' || argv[i][0] == '\0' ? "\"" : "";
+		const char *quote =
+			argv[i][strcspn(argv[i], " \t#")] != '\0' || argv[i][0] == '\0' ? "\"" : "";
 		/* One argument may be a whole command, as in mshctl "port show". */
 		if (argc == 1)
 			quote = "";
-		used += (size_t)snprintf(line + used, sizeof(line) - used, "%s%s%s%s", i > 0 ? " " : "", quote,
-			argv[i], quote);
+		used += (size_t)snprintf(line + used, sizeof(line) - used, "%s%s%s%s",
+			i > 0 ? " " : "", quote, argv[i], quote);
 	}
 	return run_line(session, line, "mshctl");
 }

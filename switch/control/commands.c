@@ -24,25 +24,32 @@ static msh_handler run_help, run_version, run_save;
 
 static const struct command commands[] = {
 	{"port add", "NAME {vhost PATH [server|client] | dev DEVARGS_OR_PCI} [learn on|off]",
-		"Add a port: a vhost-user socket for a VM, or a DPDK device.", 3, 6, OPERATOR, msh_port_add},
+		"Add a port: a vhost-user socket for a VM, or a DPDK device.", 3, 6, OPERATOR,
+		msh_port_add},
 	{"port del", "NAME", "Remove a port that no VM uses.", 1, 1, OPERATOR, msh_port_del},
-	{"port show", "[NAME]", "Show all ports, or one with its drops by reason.", 0, 1, OPERATOR, msh_port_show},
+	{"port show", "[NAME]", "Show all ports, or one with its drops by reason.", 0, 1, OPERATOR,
+		msh_port_show},
 	{"vm add",
-		"NAME port PORT mac MAC [mac MAC]... [port PORT mac MAC]... [region FILE [size BYTES] "
+		"NAME port PORT mac MAC [mac MAC]... [port PORT mac MAC]... [region FILE [size "
+		"BYTES] "
 		"[owner USER[:GROUP]] [mode OCTAL]]",
-		"Add a VM: its ports, the MACs that it may use, and its ivshmem region.", 5, MSH_WORDS_MAX, OPERATOR,
-		msh_vm_add},
-	{"vm del", "NAME", "Remove a VM and all that it handed over; its ports stay.", 1, 1, OPERATOR, msh_vm_del},
-	{"vm show", "[NAME]", "Show all VMs, or one with its control channel.", 0, 1, OPERATOR, msh_vm_show},
-	{"stage show", "[VM]", "Show the stages, and what VMs have registered with them.", 0, 1, OPERATOR,
-		msh_stage_show},
-	{"drop show", "[PORT]", "Show where every packet went: received + copies = sent + dropped.", 0, 1, OPERATOR,
-		msh_drop_show},
-	{"worker show", "", "Show the worker lcores and their busy cycles per packet.", 0, 0, OPERATOR,
-		msh_worker_show},
+		"Add a VM: its ports, the MACs that it may use, and its ivshmem region.", 5,
+		MSH_WORDS_MAX, OPERATOR, msh_vm_add},
+	{"vm del", "NAME", "Remove a VM and all that it handed over; its ports stay.", 1, 1,
+		OPERATOR, msh_vm_del},
+	{"vm show", "[NAME]", "Show all VMs, or one with its control channel.", 0, 1, OPERATOR,
+		msh_vm_show},
+	{"stage show", "[VM]", "Show the stages, and what VMs have registered with them.", 0, 1,
+		OPERATOR, msh_stage_show},
+	{"drop show", "[PORT]", "Show where every packet went: received + copies = sent + dropped.",
+		0, 1, OPERATOR, msh_drop_show},
+	{"worker show", "", "Show the worker lcores and their busy cycles per packet.", 0, 0,
+		OPERATOR, msh_worker_show},
 	{"fdb show", "[PORT]", "Show the forwarding table.", 0, 1, OPERATOR, msh_fdb_show},
-	{"X", "MAC", "Cancel all registrations of a MAC; nothing of them remains.", 1, 1, ANYONE, msh_stage_cancel},
-	{"save", "", "Print the commands that make what is configured now.", 0, 0, OPERATOR, run_save},
+	{"X", "MAC", "Cancel all registrations of a MAC; nothing of them remains.", 1, 1, ANYONE,
+		msh_stage_cancel},
+	{"save", "", "Print the commands that make what is configured now.", 0, 0, OPERATOR,
+		run_save},
 	{"help", "[VERB]...", "Show the commands that you may give.", 0, 2, ANYONE, run_help},
 	{"version", "", "Show the version.", 0, 0, ANYONE, run_version},
 };
@@ -63,7 +70,8 @@ match_name(const char *name, int count, char *const *word)
 }
 
 static int
-check_arity(const char *name, const char *args, int min, int max, int argc, struct msh_answer *answer)
+check_arity(
+	const char *name, const char *args, int min, int max, int argc, struct msh_answer *answer)
 {
 	if (argc >= min && argc <= max)
 		return 0;
@@ -74,8 +82,8 @@ check_arity(const char *name, const char *args, int min, int max, int argc, stru
 }
 
 static int
-run_stage_verb(struct msh_control *control, const struct msh_caller *caller, const struct msh_words *words,
-	struct msh_answer *answer)
+run_stage_verb(struct msh_control *control, const struct msh_caller *caller,
+	const struct msh_words *words, struct msh_answer *answer)
 {
 	for (unsigned int s = 0; s < msh_stage_count; s++)
 		for (unsigned int v = 0; v < msh_stages[s]->verb_count; v++) {
@@ -85,15 +93,17 @@ run_stage_verb(struct msh_control *control, const struct msh_caller *caller, con
 				continue;
 			int argc = words->count - skip;
 			char *const *argv = words->word + skip;
-			int rc = check_arity(verb->name, verb->args, verb->min, verb->max, argc, answer);
-			return rc != 0 ? rc : msh_stage_run(control, caller, s, v, argc, argv, answer);
+			int rc = check_arity(
+				verb->name, verb->args, verb->min, verb->max, argc, answer);
+			return rc != 0 ? rc
+				       : msh_stage_run(control, caller, s, v, argc, argv, answer);
 		}
 	return 1;
 }
 
 static int
-run_command(struct msh_control *control, const struct msh_caller *caller, const struct msh_words *words,
-	struct msh_answer *answer)
+run_command(struct msh_control *control, const struct msh_caller *caller,
+	const struct msh_words *words, struct msh_answer *answer)
 {
 	for (unsigned int i = 0; i < RTE_DIM(commands); i++) {
 		const struct command *c = &commands[i];
@@ -102,7 +112,8 @@ run_command(struct msh_control *control, const struct msh_caller *caller, const 
 			continue;
 		int argc = words->count - skip;
 		if ((c->who & caller->who) == 0)
-			return msh_answer_set(answer, MSH_DENIED, "%s is for the operator", c->name);
+			return msh_answer_set(
+				answer, MSH_DENIED, "%s is for the operator", c->name);
 		int rc = check_arity(c->name, c->args, c->min, c->max, argc, answer);
 		return rc != 0 ? rc : c->run(control, caller, argc, words->word + skip, answer);
 	}
@@ -116,9 +127,10 @@ refuse_unknown(const struct msh_words *words, struct msh_answer *answer)
 	char known[256] = "";
 	size_t used = 0, length = strlen(words->word[0]);
 	for (unsigned int i = 0; i < RTE_DIM(commands); i++)
-		if (strncmp(commands[i].name, words->word[0], length) == 0 && commands[i].name[length] == ' ')
-			used += (size_t)snprintf(known + used, sizeof(known) - used, "%s%s", used > 0 ? ", " : "",
-				commands[i].name);
+		if (strncmp(commands[i].name, words->word[0], length) == 0 &&
+			commands[i].name[length] == ' ')
+			used += (size_t)snprintf(known + used, sizeof(known) - used, "%s%s",
+				used > 0 ? ", " : "", commands[i].name);
 	for (unsigned int s = 0; s < msh_stage_count; s++)
 		for (unsigned int v = 0; v < msh_stages[s]->verb_count; v++) {
 			const char *name = msh_stages[s]->verbs[v].name;
@@ -127,16 +139,16 @@ refuse_unknown(const struct msh_words *words, struct msh_answer *answer)
 					used > 0 ? ", " : "", name);
 		}
 	if (used == 0)
-		return msh_answer_set(answer, MSH_BAD, "unknown command '%s': `help` lists the commands",
-			words->word[0]);
+		return msh_answer_set(answer, MSH_BAD,
+			"unknown command '%s': `help` lists the commands", words->word[0]);
 	bool more = words->count > 1;
-	return msh_answer_set(answer, MSH_BAD, "'%s%s%s' is no command: %s", words->word[0], more ? " " : "",
-		more ? words->word[1] : "", known);
+	return msh_answer_set(answer, MSH_BAD, "'%s%s%s' is no command: %s", words->word[0],
+		more ? " " : "", more ? words->word[1] : "", known);
 }
 
 void
-msh_command_run(struct msh_control *control, const struct msh_caller *caller, const char *line, size_t length,
-	struct msh_answer *answer)
+msh_command_run(struct msh_control *control, const struct msh_caller *caller, const char *line,
+	size_t length, struct msh_answer *answer)
 {
 	struct msh_words words;
 	if (msh_words_split(&words, line, length, answer) != 0)
@@ -154,9 +166,10 @@ msh_command_run(struct msh_control *control, const struct msh_caller *caller, co
 static void
 append_help(json_t *rows, const char *name, const char *args, const char *help)
 {
-	json_array_append_new(rows,
-		json_pack("{s:o, s:s}", "command", json_sprintf("%s%s%s", name, *args != '\0' ? " " : "", args),
-			"help", help));
+	json_array_append_new(
+		rows, json_pack("{s:o, s:s}", "command",
+			      json_sprintf("%s%s%s", name, *args != '\0' ? " " : "", args), "help",
+			      help));
 }
 
 /* Whether the words that were asked for are the first ones of the name. */
@@ -179,7 +192,8 @@ run_help(struct msh_control *control, const struct msh_caller *caller, int argc,
 	answer->data = json_array();
 	for (unsigned int i = 0; i < RTE_DIM(commands); i++)
 		if ((commands[i].who & caller->who) && is_wanted(commands[i].name, argc, argv))
-			append_help(answer->data, commands[i].name, commands[i].args, commands[i].help);
+			append_help(
+				answer->data, commands[i].name, commands[i].args, commands[i].help);
 	for (unsigned int s = 0; s < msh_stage_count; s++)
 		for (unsigned int v = 0; v < msh_stages[s]->verb_count; v++) {
 			const struct msh_stage_verb *verb = &msh_stages[s]->verbs[v];
@@ -192,8 +206,8 @@ run_help(struct msh_control *control, const struct msh_caller *caller, int argc,
 }
 
 static int
-run_version(struct msh_control *control, const struct msh_caller *caller, int argc, char *const *argv,
-	struct msh_answer *answer)
+run_version(struct msh_control *control, const struct msh_caller *caller, int argc,
+	char *const *argv, struct msh_answer *answer)
 {
 	return msh_answer_set(answer, MSH_OK, "mshswitch " MSH_VERSION);
 }

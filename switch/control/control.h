@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 
-/* The control lcore's state: what is configured, from which it builds what workers read. One thread, no locks. */
+/* The control lcore's state: what is configured, from which it builds what workers read. One
+ * thread, no locks. */
 
 #include <signal.h>
 #include <sys/types.h>
@@ -14,7 +15,8 @@ struct msh_control;
 /* Makes, tears down and describes ports of one kind. */
 struct msh_port_provider {
 	const char *kind; /* third word of `port add` */
-	/* Open what argv says and fill the port's ops and limits. 0 or the negative status of *answer. */
+	/* Open what argv says and fill the port's ops and limits. 0 or the negative status of
+	 * *answer. */
 	int (*open)(struct msh_control *control, struct msh_port *port, int argc, char *const *argv,
 		struct msh_answer *answer);
 	/* No worker sees the port any more. */
@@ -31,8 +33,9 @@ extern const struct msh_port_provider msh_port_dev_provider;
 struct msh_port_entry {
 	struct msh_port *port; /* NULL: index is free */
 	const struct msh_port_provider *provider;
-	char *arguments;                  /* as given after the name, for `save` */
-	struct msh_port_counters base;    /* counters when the index was taken: it may have had another life */
+	char *arguments; /* as given after the name, for `save` */
+	struct msh_port_counters
+		base; /* counters when the index was taken: it may have had another life */
 };
 
 struct msh_vm_address {
@@ -88,8 +91,8 @@ msh_put(json_t *row, const char *key, uint64_t value)
 }
 
 /* commands.c: run one line; the caller clears the answer. Never leaves a half-done change. */
-void msh_command_run(struct msh_control *control, const struct msh_caller *caller, const char *line, size_t length,
-	struct msh_answer *answer);
+void msh_command_run(struct msh_control *control, const struct msh_caller *caller, const char *line,
+	size_t length, struct msh_answer *answer);
 /* Run a file of commands. 0, or -1 after printing "FILE:LINE: sentence" into error. */
 int msh_script_run(struct msh_control *control, const char *path, char *error, size_t size);
 
@@ -109,10 +112,11 @@ unsigned int msh_vms_poll(struct msh_control *control);
 void msh_vms_close(struct msh_control *control);
 
 /* stages.c: the verbs of the stages. `stage` and `verb`: indices. */
-int msh_stage_run(struct msh_control *control, const struct msh_caller *caller, unsigned int stage, unsigned int verb,
-	int argc, char *const *argv, struct msh_answer *answer);
+int msh_stage_run(struct msh_control *control, const struct msh_caller *caller, unsigned int stage,
+	unsigned int verb, int argc, char *const *argv, struct msh_answer *answer);
 /* Put an instance in force for a VM. NULL: none. Retires the old one. */
-int msh_stage_install(struct msh_control *control, struct msh_vm *vm, unsigned int stage, const void *instance);
+int msh_stage_install(
+	struct msh_control *control, struct msh_vm *vm, unsigned int stage, const void *instance);
 /* Remove all of a VM's instances. */
 void msh_stages_clear(struct msh_control *control, struct msh_vm *vm);
 
@@ -134,8 +138,8 @@ int msh_socket_open(struct msh_control *control, const char *path, char *error, 
 void msh_socket_close(struct msh_control *control);
 /* Serve clients; wait at most wait_ns for one when there is nothing to do. */
 void msh_socket_poll(struct msh_control *control, uint64_t wait_ns);
-/* An existing socket file that nobody answers is removed. 0, or -EADDRINUSE when somebody does, -EEXIST when it is
- * something else. */
+/* An existing socket file that nobody answers is removed. 0, or -EADDRINUSE when somebody does,
+ * -EEXIST when it is something else. */
 int msh_socket_reclaim(const char *path, int type);
 
 /* save.c: the commands that make what is configured now; to be freed. NULL when out of memory. */
@@ -145,8 +149,8 @@ char *msh_save(const struct msh_control *control);
 void msh_control_run(struct msh_control *control, const volatile sig_atomic_t *stop);
 
 /* Handlers of commands (commands.c lists them). */
-typedef int msh_handler(struct msh_control *control, const struct msh_caller *caller, int argc, char *const *argv,
-	struct msh_answer *answer);
+typedef int msh_handler(struct msh_control *control, const struct msh_caller *caller, int argc,
+	char *const *argv, struct msh_answer *answer);
 msh_handler msh_port_add, msh_port_del, msh_port_show;
 msh_handler msh_vm_add, msh_vm_del, msh_vm_show;
 msh_handler msh_stage_show, msh_stage_cancel;

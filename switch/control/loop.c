@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* The control lcore: regions, the socket, neighbours, ageing, retiring. Sleeps in short naps when nothing comes:
- * polling keeps a command's way short, and a whole core for it would be too much. */
+/* The control lcore: regions, the socket, neighbours, ageing, retiring. Sleeps in short naps when
+ * nothing comes: polling keeps a command's way short, and a whole core for it would be too much. */
 
 #include <rte_cycles.h>
 #include <sys/prctl.h>
@@ -11,9 +11,9 @@
 #include "control.h"
 #include "retire.h"
 
-#define NAP_NS 50000            /* a region is looked at at least this often */
+#define NAP_NS 50000 /* a region is looked at at least this often */
 #define SECOND_NS 1000000000ull
-#define REFRESH_SECONDS 30      /* between questions for MACs that are known */
+#define REFRESH_SECONDS 30 /* between questions for MACs that are known */
 /* The whole forwarding table within a minute, in steps of a tick. */
 #define AGE_BUCKETS (MSH_FDB_BUCKETS / 60 + 1)
 
@@ -40,8 +40,8 @@ sample_workers(struct msh_control *control)
 		if (s->at != 0) {
 			double cycles = (double)(now.at - s->at);
 			now.busy = (double)(now.busy_cycles - s->busy_cycles) / cycles;
-			now.packets_per_second =
-				(double)(now.packets - s->packets) * (double)rte_get_tsc_hz() / cycles;
+			now.packets_per_second = (double)(now.packets - s->packets) *
+						 (double)rte_get_tsc_hz() / cycles;
 		}
 		*s = now;
 	}
@@ -61,14 +61,16 @@ void
 msh_control_run(struct msh_control *control, const volatile sig_atomic_t *stop)
 {
 	prctl(PR_SET_TIMERSLACK, 1000); /* ns; the default of 50 us would double the nap */
-	/* It works little and wants to be awake at once, also where it must share its core. Not allowed: never mind. */
+	/* It works little and wants to be awake at once, also where it must share its core. Not
+	 * allowed: never mind. */
 	setpriority(PRIO_PROCESS, 0, -20);
 	uint64_t next = 0;
 	while (!*stop) {
 		uint64_t now = msh_now_ns();
 		if (now >= next) {
 			/* From 1: a second of 0 would look like an entry that was never used. */
-			run_second(control, (uint32_t)((now - control->started_ns) / SECOND_NS) + 1);
+			run_second(
+				control, (uint32_t)((now - control->started_ns) / SECOND_NS) + 1);
 			next = now + SECOND_NS;
 		}
 		unsigned int n = msh_vms_poll(control);

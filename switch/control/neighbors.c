@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* The MACs of backends: asked for by ARP in the name of the VM that redirects to them, learned from all ARP that
- * passes. Until a MAC is known, the packets go to the VM. */
+/* The MACs of backends: asked for by ARP in the name of the VM that redirects to them, learned from
+ * all ARP that passes. Until a MAC is known, the packets go to the VM. */
 
 #include <rte_arp.h>
 #include <stdlib.h>
@@ -12,11 +12,13 @@
 
 /* An ARP request (RFC 826) as the VM itself would send it. */
 static struct rte_mbuf *
-make_request(struct rte_mempool *pool, rte_be32_t wanted, rte_be32_t asker, const struct rte_ether_addr *mac)
+make_request(struct rte_mempool *pool, rte_be32_t wanted, rte_be32_t asker,
+	const struct rte_ether_addr *mac)
 {
 	struct rte_mbuf *m = rte_pktmbuf_alloc(pool);
 	uint8_t *frame =
-		m != NULL ? (uint8_t *)rte_pktmbuf_append(m, RTE_ETHER_MIN_LEN - RTE_ETHER_CRC_LEN) : NULL;
+		m != NULL ? (uint8_t *)rte_pktmbuf_append(m, RTE_ETHER_MIN_LEN - RTE_ETHER_CRC_LEN)
+			  : NULL;
 	if (frame == NULL) {
 		rte_pktmbuf_free(m);
 		return NULL;
@@ -44,7 +46,8 @@ struct asking {
 };
 
 static void
-ask_one(void *context, rte_be32_t wanted, rte_be32_t asker, const struct rte_ether_addr *mac, bool known)
+ask_one(void *context, rte_be32_t wanted, rte_be32_t asker, const struct rte_ether_addr *mac,
+	bool known)
 {
 	const struct asking *a = context;
 	if (known && !a->refresh)
@@ -69,7 +72,8 @@ tell(struct msh_vm *vm, const struct msh_neighbor_seen *seen)
 {
 	char text[128], mac[MSH_MAC_TEXT], address[MSH_IP_TEXT];
 	struct msh_ip ip = {.version = 4, .v4.s_addr = seen->ip};
-	snprintf(text, sizeof(text), "backend %s is at %s", msh_ip_text(&ip, address), msh_mac_text(&seen->mac, mac));
+	snprintf(text, sizeof(text), "backend %s is at %s", msh_ip_text(&ip, address),
+		msh_mac_text(&seen->mac, mac));
 	MSH_LOG(INFO, "vm %s: %s", vm->name, text);
 	if (vm->region != NULL)
 		msh_region_event(vm->region, text);
@@ -86,7 +90,8 @@ resolve(struct msh_control *control, const struct msh_neighbor_seen *seen)
 			const void *old = vm->instance[s];
 			const void *new = old;
 			if (old == NULL || msh_stages[s]->resolved == NULL ||
-				msh_stages[s]->resolved(old, seen->ip, &seen->mac, &new) != 0 || new == old)
+				msh_stages[s]->resolved(old, seen->ip, &seen->mac, &new) != 0 ||
+				new == old)
 				continue;
 			if (msh_stage_install(control, vm, s, new) != 0)
 				msh_stages[s]->destroy(new); /* seen again at the next refresh */
@@ -102,7 +107,8 @@ msh_neighbors_poll(struct msh_control *control)
 	struct msh_neighbor_seen seen;
 	for (unsigned int w = 0; w < control->datapath.worker_count; w++)
 		for (unsigned int n = 0;
-			n < 64 && rte_ring_sc_dequeue_elem(control->datapath.worker[w].neighbors, &seen, sizeof(seen)) == 0;
+			n < 64 && rte_ring_sc_dequeue_elem(control->datapath.worker[w].neighbors,
+					  &seen, sizeof(seen)) == 0;
 			n++)
 			resolve(control, &seen);
 }

@@ -22,18 +22,21 @@ static int
 check_pci(const char *address, const struct rte_pci_addr *pci, struct msh_answer *answer)
 {
 	char path[PATH_MAX], link[PATH_MAX], target[PATH_MAX];
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%.4" PRIx32 ":%.2x:%.2x.%x", pci->domain, pci->bus,
-		pci->devid, pci->function);
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%.4" PRIx32 ":%.2x:%.2x.%x", pci->domain,
+		pci->bus, pci->devid, pci->function);
 	if (access(path, F_OK) != 0)
-		return msh_answer_set(answer, MSH_NOTFOUND, "there is no PCI device %s in this machine", address);
+		return msh_answer_set(
+			answer, MSH_NOTFOUND, "there is no PCI device %s in this machine", address);
 	snprintf(link, sizeof(link), "%.*s/driver", PATH_MAX - 16, path);
 	ssize_t n = readlink(link, target, sizeof(target) - 1);
 	target[n > 0 ? n : 0] = '\0';
 	const char *driver = strrchr(target, '/') != NULL ? strrchr(target, '/') + 1 : NULL;
-	if (driver != NULL && (strcmp(driver, "vfio-pci") == 0 || strcmp(driver, "uio_pci_generic") == 0 ||
-				      strcmp(driver, "igb_uio") == 0))
+	if (driver != NULL &&
+		(strcmp(driver, "vfio-pci") == 0 || strcmp(driver, "uio_pci_generic") == 0 ||
+			strcmp(driver, "igb_uio") == 0))
 		return 0;
-	return msh_answer_set(answer, MSH_FAILED, "PCI device %s is bound to %s: bind it to vfio-pci first", address,
+	return msh_answer_set(answer, MSH_FAILED,
+		"PCI device %s is bound to %s: bind it to vfio-pci first", address,
 		driver != NULL ? driver : "no driver");
 }
 
@@ -58,7 +61,8 @@ probe(const char *devargs, uint16_t *ethdev, struct msh_answer *answer)
 			"DPDK cannot make device '%s': %s; its log says more", devargs,
 			rc == -EFAULT ? "no driver of that name" : rte_strerror(-rc));
 	if (rte_eth_dev_get_port_by_name(name, ethdev) != 0)
-		return msh_answer_set(answer, MSH_FAILED, "device '%s' is no Ethernet device", devargs);
+		return msh_answer_set(
+			answer, MSH_FAILED, "device '%s' is no Ethernet device", devargs);
 	return 0;
 }
 
@@ -73,11 +77,14 @@ set_up_queues(struct msh_port *port, unsigned int workers, const struct rte_eth_
 	conf.rxmode.offloads = info->rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER;
 	int rc = rte_eth_dev_configure(port->ethdev, 1, tx_queues, &conf);
 	if (rc == 0)
-		rc = rte_eth_dev_adjust_nb_rx_tx_desc(port->ethdev, &rx_descriptors, &tx_descriptors);
+		rc = rte_eth_dev_adjust_nb_rx_tx_desc(
+			port->ethdev, &rx_descriptors, &tx_descriptors);
 	if (rc == 0)
-		rc = rte_eth_rx_queue_setup(port->ethdev, 0, rx_descriptors, (unsigned int)socket, NULL, port->pool);
+		rc = rte_eth_rx_queue_setup(
+			port->ethdev, 0, rx_descriptors, (unsigned int)socket, NULL, port->pool);
 	for (uint16_t q = 0; rc == 0 && q < tx_queues; q++)
-		rc = rte_eth_tx_queue_setup(port->ethdev, q, tx_descriptors, (unsigned int)socket, NULL);
+		rc = rte_eth_tx_queue_setup(
+			port->ethdev, q, tx_descriptors, (unsigned int)socket, NULL);
 	return rc;
 }
 
@@ -98,11 +105,13 @@ start(struct msh_port *port, unsigned int workers, const char *devargs, struct m
 			rte_strerror(-rc));
 	rc = rte_eth_promiscuous_enable(port->ethdev);
 	if (rc != 0 && rc != -ENOTSUP)
-		MSH_LOG(WARNING, "port %s: not promiscuous (%s): it receives its own MAC only", port->name,
-			rte_strerror(-rc));
+		MSH_LOG(WARNING, "port %s: not promiscuous (%s): it receives its own MAC only",
+			port->name, rte_strerror(-rc));
 	rte_eth_dev_get_mtu(port->ethdev, &mtu);
 	/* Devices without a wire (pcap, ring, null) take any length. */
-	port->max_frame = info.max_rx_pktlen == UINT32_MAX ? 65535 : mtu + RTE_ETHER_HDR_LEN + 2u * RTE_VLAN_HLEN;
+	port->max_frame = info.max_rx_pktlen == UINT32_MAX
+				  ? 65535
+				  : mtu + RTE_ETHER_HDR_LEN + 2u * RTE_VLAN_HLEN;
 	return 0;
 }
 
@@ -110,7 +119,8 @@ static bool
 is_taken(const struct msh_control *control, uint16_t ethdev)
 {
 	for (unsigned int i = 1; i < MSH_PORTS_MAX; i++)
-		if (control->port[i].port != NULL && control->port[i].port->ops == &msh_port_dev_ops &&
+		if (control->port[i].port != NULL &&
+			control->port[i].port->ops == &msh_port_dev_ops &&
 			control->port[i].port->ethdev == ethdev)
 			return true;
 	return false;
@@ -129,11 +139,13 @@ remove_device(uint16_t ethdev)
 }
 
 static int
-dev_open(struct msh_control *control, struct msh_port *port, int argc, char *const *argv, struct msh_answer *answer)
+dev_open(struct msh_control *control, struct msh_port *port, int argc, char *const *argv,
+	struct msh_answer *answer)
 {
 	uint16_t ethdev;
 	if (argc != 1)
-		return msh_answer_set(answer, MSH_BAD, "port add NAME dev takes DEVARGS_OR_PCI [learn on|off]");
+		return msh_answer_set(
+			answer, MSH_BAD, "port add NAME dev takes DEVARGS_OR_PCI [learn on|off]");
 	int rc = probe(argv[0], &ethdev, answer);
 	if (rc != 0)
 		return rc;

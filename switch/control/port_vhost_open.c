@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* vhost-user ports: socket, features, and the coming and going of the guest (librte_vhost's own thread). */
+/* vhost-user ports: socket, features, and the coming and going of the guest (librte_vhost's own
+ * thread). */
 
 #include <linux/virtio_net.h>
 #include <rte_vhost.h>
@@ -22,17 +23,19 @@ struct vhost_socket {
 
 static struct vhost_socket *sockets[MSH_PORTS_MAX]; /* by port index; atomic */
 
-/* Port of each connected device, for the callback that workers run into. vhost's thread writes; atomic. */
+/* Port of each connected device, for the callback that workers run into. vhost's thread writes;
+ * atomic. */
 #define DEVICES_MAX 1024 /* librte_vhost's own bound */
 static struct msh_port *port_of_device[DEVICES_MAX];
 
-/* Offloads let a guest send packets that are not finished (no checksum, or longer than the MTU); without them each
- * packet is whole, and can leave by any port. */
+/* Offloads let a guest send packets that are not finished (no checksum, or longer than the MTU);
+ * without them each packet is whole, and can leave by any port. */
 static const uint64_t unfinished =
-	1ull << VIRTIO_NET_F_CSUM | 1ull << VIRTIO_NET_F_GUEST_CSUM | 1ull << VIRTIO_NET_F_GUEST_TSO4 |
-	1ull << VIRTIO_NET_F_GUEST_TSO6 | 1ull << VIRTIO_NET_F_GUEST_ECN | 1ull << VIRTIO_NET_F_GUEST_UFO |
-	1ull << VIRTIO_NET_F_HOST_TSO4 | 1ull << VIRTIO_NET_F_HOST_TSO6 | 1ull << VIRTIO_NET_F_HOST_ECN |
-	1ull << VIRTIO_NET_F_HOST_UFO | 1ull << VIRTIO_NET_F_MQ;
+	1ull << VIRTIO_NET_F_CSUM | 1ull << VIRTIO_NET_F_GUEST_CSUM |
+	1ull << VIRTIO_NET_F_GUEST_TSO4 | 1ull << VIRTIO_NET_F_GUEST_TSO6 |
+	1ull << VIRTIO_NET_F_GUEST_ECN | 1ull << VIRTIO_NET_F_GUEST_UFO |
+	1ull << VIRTIO_NET_F_HOST_TSO4 | 1ull << VIRTIO_NET_F_HOST_TSO6 |
+	1ull << VIRTIO_NET_F_HOST_ECN | 1ull << VIRTIO_NET_F_HOST_UFO | 1ull << VIRTIO_NET_F_MQ;
 
 static struct vhost_socket *
 socket_of_device(int vid)
@@ -53,9 +56,11 @@ guest_came(int vid)
 {
 	struct vhost_socket *s = socket_of_device(vid);
 	uint64_t features = 0;
-	if (s == NULL || vid >= DEVICES_MAX || rte_vhost_get_negotiated_features(vid, &features) != 0)
+	if (s == NULL || vid >= DEVICES_MAX ||
+		rte_vhost_get_negotiated_features(vid, &features) != 0)
 		return -1;
-	/* Without mergeable buffers a guest has room for one Ethernet frame in each (virtio 1.2, 5.1.6.3.1). */
+	/* Without mergeable buffers a guest has room for one Ethernet frame in each
+	 * (virtio 1.2, 5.1.6.3.1). */
 	bool mergeable = features & (1ull << VIRTIO_NET_F_MRG_RXBUF);
 	s->port->max_frame = mergeable ? 65535 : RTE_ETHER_MAX_VLAN_FRAME_LEN;
 	/* Workers poll: a guest that told us of each packet would pay a VM exit for nothing. */
@@ -100,14 +105,16 @@ static int
 parse_arguments(struct vhost_socket *s, int argc, char *const *argv, struct msh_answer *answer)
 {
 	if (argc < 1 || argc > 2)
-		return msh_answer_set(answer, MSH_BAD, "port add NAME vhost takes PATH [server|client] [learn on|off]");
+		return msh_answer_set(answer, MSH_BAD,
+			"port add NAME vhost takes PATH [server|client] [learn on|off]");
 	if (strlen(argv[0]) >= sizeof(s->path))
-		return msh_answer_set(answer, MSH_BAD, "socket path '%s' is longer than %zu bytes", argv[0],
-			sizeof(s->path) - 1);
+		return msh_answer_set(answer, MSH_BAD, "socket path '%s' is longer than %zu bytes",
+			argv[0], sizeof(s->path) - 1);
 	if (argv[0][0] != '/')
 		return msh_answer_set(answer, MSH_BAD, "socket path '%s' is not absolute", argv[0]);
 	if (argc == 2 && strcmp(argv[1], "server") != 0 && strcmp(argv[1], "client") != 0)
-		return msh_answer_set(answer, MSH_BAD, "'%s' is neither server nor client", argv[1]);
+		return msh_answer_set(
+			answer, MSH_BAD, "'%s' is neither server nor client", argv[1]);
 	s->client = argc == 2 && strcmp(argv[1], "client") == 0;
 	snprintf(s->path, sizeof(s->path), "%s", argv[0]);
 	for (unsigned int i = 0; i < MSH_PORTS_MAX; i++)
@@ -122,9 +129,11 @@ start_driver(struct vhost_socket *s, struct msh_answer *answer)
 {
 	int rc = s->client ? 0 : msh_socket_reclaim(s->path, SOCK_STREAM);
 	if (rc == -EADDRINUSE)
-		return msh_answer_set(answer, MSH_FAILED, "socket %s is in use by another process", s->path);
+		return msh_answer_set(
+			answer, MSH_FAILED, "socket %s is in use by another process", s->path);
 	if (rc != 0)
-		return msh_answer_set(answer, MSH_FAILED, "%s is there and is not a socket", s->path);
+		return msh_answer_set(
+			answer, MSH_FAILED, "%s is there and is not a socket", s->path);
 	if (rte_vhost_driver_register(s->path, s->client ? RTE_VHOST_USER_CLIENT : 0) != 0)
 		return msh_answer_set(answer, MSH_FAILED, "cannot make socket %s: %s", s->path,
 			errno != 0 ? strerror(errno) : "vhost refused");
@@ -140,7 +149,8 @@ start_driver(struct vhost_socket *s, struct msh_answer *answer)
 }
 
 static int
-vhost_open(struct msh_control *control, struct msh_port *port, int argc, char *const *argv, struct msh_answer *answer)
+vhost_open(struct msh_control *control, struct msh_port *port, int argc, char *const *argv,
+	struct msh_answer *answer)
 {
 	struct vhost_socket *s = calloc(1, sizeof(*s));
 	if (s == NULL)
@@ -167,7 +177,8 @@ static void
 vhost_close(struct msh_port *port)
 {
 	struct vhost_socket *s = sockets[port->index];
-	rte_vhost_driver_unregister(s->path); /* ends the connection; guest_left is called from here */
+	rte_vhost_driver_unregister(
+		s->path); /* ends the connection; guest_left is called from here */
 	__atomic_store_n(&sockets[port->index], NULL, __ATOMIC_RELEASE);
 	free(s);
 }
@@ -178,7 +189,8 @@ vhost_show(const struct msh_port *port, json_t *row)
 	const struct vhost_socket *s = sockets[port->index];
 	uint64_t n = __atomic_load_n(&port->notifications, __ATOMIC_RELAXED);
 	msh_put(row, "interrupts", n);
-	json_object_set_new(row, "where", json_sprintf("%s (%s)", s->path, s->client ? "client" : "server"));
+	json_object_set_new(
+		row, "where", json_sprintf("%s (%s)", s->path, s->client ? "client" : "server"));
 }
 
 const struct msh_port_provider msh_port_vhost_provider = {

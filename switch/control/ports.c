@@ -9,7 +9,8 @@
 #include "log.h"
 #include "retire.h"
 
-static const struct msh_port_provider *const providers[] = {&msh_port_vhost_provider, &msh_port_dev_provider};
+static const struct msh_port_provider *const providers[] = {
+	&msh_port_vhost_provider, &msh_port_dev_provider};
 
 struct msh_port_entry *
 msh_port_find(struct msh_control *control, const char *name)
@@ -50,11 +51,13 @@ join(int argc, char *const *argv)
 	char text[MSH_LINE_MAX + 1] = "";
 	size_t used = 0;
 	for (int i = 0; i < argc && used < sizeof(text); i++)
-		used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s", i > 0 ? " " : "", argv[i]);
+		used += (size_t)snprintf(
+			text + used, sizeof(text) - used, "%s%s", i > 0 ? " " : "", argv[i]);
 	return strdup(text);
 }
 
-/* Take `learn on|off` off the end of the arguments. Returns what is left of them, or the negative status. */
+/* Take `learn on|off` off the end of the arguments. Returns what is left of them, or the negative
+ * status. */
 static int
 take_learn(struct msh_port *port, int argc, char *const *argv, struct msh_answer *answer)
 {
@@ -62,7 +65,8 @@ take_learn(struct msh_port *port, int argc, char *const *argv, struct msh_answer
 	if (argc < 2 || strcmp(argv[argc - 2], "learn") != 0)
 		return argc;
 	if (strcmp(argv[argc - 1], "on") != 0 && strcmp(argv[argc - 1], "off") != 0)
-		return msh_answer_set(answer, MSH_BAD, "learn is on or off, not '%s'", argv[argc - 1]);
+		return msh_answer_set(
+			answer, MSH_BAD, "learn is on or off, not '%s'", argv[argc - 1]);
 	port->learn = strcmp(argv[argc - 1], "on") == 0;
 	return argc - 2;
 }
@@ -77,7 +81,8 @@ free_index(const struct msh_control *control)
 }
 
 static int
-publish_port(struct msh_control *control, struct msh_port_entry *entry, struct msh_port *port, struct msh_answer *answer)
+publish_port(struct msh_control *control, struct msh_port_entry *entry, struct msh_port *port,
+	struct msh_answer *answer)
 {
 	msh_port_sum(control, port->index, &entry->base);
 	entry->port = port;
@@ -88,22 +93,26 @@ publish_port(struct msh_control *control, struct msh_port_entry *entry, struct m
 }
 
 int
-msh_port_add(struct msh_control *control, const struct msh_caller *caller, int argc, char *const *argv,
-	struct msh_answer *answer)
+msh_port_add(struct msh_control *control, const struct msh_caller *caller, int argc,
+	char *const *argv, struct msh_answer *answer)
 {
 	const struct msh_port_provider *provider = find_provider(argv[1]);
 	uint16_t index = free_index(control);
 	if (!msh_is_name(argv[0]))
 		return msh_answer_set(answer, MSH_BAD,
-			"'%s' is no name: letters, digits, - _ . , at most %d of them", argv[0], MSH_NAME_MAX - 1);
+			"'%s' is no name: letters, digits, - _ . , at most %d of them", argv[0],
+			MSH_NAME_MAX - 1);
 	if (msh_port_find(control, argv[0]) != NULL)
 		return msh_answer_set(answer, MSH_EXISTS, "port %s is there already", argv[0]);
 	if (provider == NULL)
-		return msh_answer_set(answer, MSH_BAD, "no kind of port is called '%s': vhost or dev", argv[1]);
+		return msh_answer_set(
+			answer, MSH_BAD, "no kind of port is called '%s': vhost or dev", argv[1]);
 	if (index == 0)
-		return msh_answer_set(answer, MSH_FULL, "all %d ports are in use", MSH_PORTS_MAX - 1);
+		return msh_answer_set(
+			answer, MSH_FULL, "all %d ports are in use", MSH_PORTS_MAX - 1);
 
-	struct msh_port *port = aligned_alloc(RTE_CACHE_LINE_SIZE, RTE_ALIGN(sizeof(*port), RTE_CACHE_LINE_SIZE));
+	struct msh_port *port =
+		aligned_alloc(RTE_CACHE_LINE_SIZE, RTE_ALIGN(sizeof(*port), RTE_CACHE_LINE_SIZE));
 	if (port == NULL)
 		return msh_answer_set(answer, MSH_FAILED, "port %s: out of memory", argv[0]);
 	memset(port, 0, sizeof(*port));
@@ -118,7 +127,8 @@ msh_port_add(struct msh_control *control, const struct msh_caller *caller, int a
 		return rc;
 	}
 	struct msh_port_entry *entry = &control->port[index];
-	*entry = (struct msh_port_entry){.provider = provider, .arguments = join(argc - 1, argv + 1)};
+	*entry = (struct msh_port_entry){
+		.provider = provider, .arguments = join(argc - 1, argv + 1)};
 	rc = publish_port(control, entry, port, answer);
 	if (rc != 0) {
 		provider->close(port);
@@ -140,8 +150,8 @@ close_port(struct msh_control *control, struct msh_port_entry *entry, struct msh
 }
 
 int
-msh_port_del(struct msh_control *control, const struct msh_caller *caller, int argc, char *const *argv,
-	struct msh_answer *answer)
+msh_port_del(struct msh_control *control, const struct msh_caller *caller, int argc,
+	char *const *argv, struct msh_answer *answer)
 {
 	struct msh_port_entry *entry = msh_port_find(control, argv[0]);
 	if (entry == NULL)
@@ -149,14 +159,15 @@ msh_port_del(struct msh_control *control, const struct msh_caller *caller, int a
 	struct msh_port *port = entry->port;
 	const struct msh_vm *vm = msh_vm_of_port(control, port->index);
 	if (vm != NULL)
-		return msh_answer_set(answer, MSH_DENIED, "port %s is of VM %s: `vm del %s` first", port->name,
-			vm->name, vm->name);
+		return msh_answer_set(answer, MSH_DENIED, "port %s is of VM %s: `vm del %s` first",
+			port->name, vm->name, vm->name);
 	entry->port = NULL;
 	if (msh_publish_topology(control) != 0) {
 		entry->port = port;
 		return msh_answer_set(answer, MSH_FAILED, "port %s: out of memory", port->name);
 	}
-	/* Twice: what a worker handed over to another in its last turn with the port is gone after one more. */
+	/* Twice: what a worker handed over to another in its last turn with the port is gone after
+	 * one more. */
 	msh_rcu_wait();
 	msh_rcu_wait();
 	close_port(control, entry, port);

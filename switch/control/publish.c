@@ -49,7 +49,8 @@ add_ports(struct msh_topology *t, const struct msh_control *control)
 			continue;
 		t->port[i] = port;
 		t->flood[t->flood_count++] = i;
-		t->poll[port->owner][t->poll_count[port->owner]++] = (struct msh_poll){.port = port};
+		t->poll[port->owner][t->poll_count[port->owner]++] =
+			(struct msh_poll){.port = port};
 		const struct msh_vm *vm = msh_vm_of_port(control, i);
 		if (vm != NULL && add_guard(t, vm, i) != 0)
 			return -ENOMEM;
@@ -59,7 +60,8 @@ add_ports(struct msh_topology *t, const struct msh_control *control)
 
 /* Which addresses are backends of any VM. */
 static void
-note_backend(void *context, rte_be32_t wanted, rte_be32_t asker, const struct rte_ether_addr *mac, bool known)
+note_backend(void *context, rte_be32_t wanted, rte_be32_t asker, const struct rte_ether_addr *mac,
+	bool known)
 {
 	struct msh_config *config = context;
 	uint8_t bit = msh_backend_bit(wanted);

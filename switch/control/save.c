@@ -8,7 +8,6 @@
 
 #include "control.h"
 
-
 static void
 emit_line(void *context, const char *line)
 {
@@ -41,7 +40,8 @@ msh_save(const struct msh_control *control)
 		return NULL;
 	for (unsigned int i = 1; i < MSH_PORTS_MAX; i++)
 		if (control->port[i].port != NULL)
-			fprintf(out, "port add %s %s\n", control->port[i].port->name, control->port[i].arguments);
+			fprintf(out, "port add %s %s\n", control->port[i].port->name,
+				control->port[i].arguments);
 	for (unsigned int i = 1; i < MSH_VMS_MAX; i++)
 		if (control->vm[i].index != 0)
 			save_vm(out, control, &control->vm[i]);

@@ -22,7 +22,8 @@ msh_script_run(struct msh_control *control, const char *path, char *error, size_
 		snprintf(error, size, "%s: %s", path, strerror(errno));
 		return -1;
 	}
-	for (unsigned int number = 1; rc == 0 && (length = getline(&line, &room, in)) >= 0; number++) {
+	for (unsigned int number = 1; rc == 0 && (length = getline(&line, &room, in)) >= 0;
+		number++) {
 		struct msh_answer answer = {0};
 		while (length > 0 && (line[length - 1] == '\n' || line[length - 1] == '\r'))
 			length--;

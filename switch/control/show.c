@@ -24,7 +24,8 @@ addresses_text(const struct msh_control *control, const struct msh_vm *vm, bool 
 					 : msh_mac_text(&vm->address[i].mac, mac);
 		if (ports && i > 0 && vm->address[i].port == vm->address[i - 1].port)
 			continue;
-		used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s", used > 0 ? "," : "", word);
+		used += (size_t)snprintf(
+			text + used, sizeof(text) - used, "%s%s", used > 0 ? "," : "", word);
 	}
 	return json_string(text);
 }
@@ -56,7 +57,8 @@ vm_row(const struct msh_control *control, const struct msh_vm *vm)
 	json_object_set_new(row, "vm", json_string(vm->name));
 	json_object_set_new(row, "ports", addresses_text(control, vm, true));
 	json_object_set_new(row, "macs", addresses_text(control, vm, false));
-	json_object_set_new(row, "region", json_string(vm->region_path != NULL ? vm->region_path : "-"));
+	json_object_set_new(
+		row, "region", json_string(vm->region_path != NULL ? vm->region_path : "-"));
 	json_object_set_new(row, "state", json_string(region != NULL ? region : "-"));
 	msh_put(row, "commands", vm->commands);
 	msh_put(row, "refused", vm->refused);
@@ -80,8 +82,8 @@ region_details(const struct msh_vm *vm)
 }
 
 int
-msh_vm_show(struct msh_control *control, const struct msh_caller *caller, int argc, char *const *argv,
-	struct msh_answer *answer)
+msh_vm_show(struct msh_control *control, const struct msh_caller *caller, int argc,
+	char *const *argv, struct msh_answer *answer)
 {
 	if (argc == 1) {
 		const struct msh_vm *vm = msh_vm_find(control, argv[0]);
@@ -124,8 +126,8 @@ stage_summary(const struct msh_control *control)
 }
 
 int
-msh_stage_show(struct msh_control *control, const struct msh_caller *caller, int argc, char *const *argv,
-	struct msh_answer *answer)
+msh_stage_show(struct msh_control *control, const struct msh_caller *caller, int argc,
+	char *const *argv, struct msh_answer *answer)
 {
 	const struct msh_vm *only = argc == 1 ? msh_vm_find(control, argv[0]) : NULL;
 	if (argc == 1 && only == NULL)
@@ -136,7 +138,8 @@ msh_stage_show(struct msh_control *control, const struct msh_caller *caller, int
 	for (unsigned int s = 0; s < msh_stage_count; s++) {
 		json_t *rows = json_array();
 		for (unsigned int i = 1; i < MSH_VMS_MAX; i++)
-			if (control->vm[i].instance[s] != NULL && (only == NULL || only == &control->vm[i]))
+			if (control->vm[i].instance[s] != NULL &&
+				(only == NULL || only == &control->vm[i]))
 				msh_stages[s]->show(control->vm[i].instance[s], rows);
 		json_object_set_new(answer->data, msh_stages[s]->name, rows);
 	}
@@ -144,8 +147,8 @@ msh_stage_show(struct msh_control *control, const struct msh_caller *caller, int
 }
 
 int
-msh_worker_show(struct msh_control *control, const struct msh_caller *caller, int argc, char *const *argv,
-	struct msh_answer *answer)
+msh_worker_show(struct msh_control *control, const struct msh_caller *caller, int argc,
+	char *const *argv, struct msh_answer *answer)
 {
 	answer->data = json_array();
 	for (unsigned int i = 0; i < control->datapath.worker_count; i++) {
@@ -159,17 +162,20 @@ msh_worker_show(struct msh_control *control, const struct msh_caller *caller, in
 		msh_put(row, "packets", packets);
 		msh_put(row, "busy_cycles", busy);
 		json_object_set_new(row, "cycles_per_packet", json_real(per(busy, packets)));
-		json_object_set_new(row, "busy_percent", json_real((int)(control->sample[i].busy * 1000) / 10.0));
+		json_object_set_new(row, "busy_percent",
+			json_real((int)(control->sample[i].busy * 1000) / 10.0));
 		msh_put(row, "packets_per_second", (uint64_t)control->sample[i].packets_per_second);
-		msh_put(row, "flows", msh_flow_count(w->flows, control->datapath.now, control->datapath.config->epoch));
+		msh_put(row, "flows",
+			msh_flow_count(
+				w->flows, control->datapath.now, control->datapath.config->epoch));
 		json_array_append_new(answer->data, row);
 	}
 	return 0;
 }
 
 int
-msh_fdb_show(struct msh_control *control, const struct msh_caller *caller, int argc, char *const *argv,
-	struct msh_answer *answer)
+msh_fdb_show(struct msh_control *control, const struct msh_caller *caller, int argc,
+	char *const *argv, struct msh_answer *answer)
 {
 	const struct msh_port_entry *only = argc == 1 ? msh_port_find(control, argv[0]) : NULL;
 	struct msh_fdb_entry e;

@@ -81,8 +81,8 @@ port_details(const struct msh_control *control, const struct msh_port_entry *ent
 }
 
 int
-msh_port_show(struct msh_control *control, const struct msh_caller *caller, int argc, char *const *argv,
-	struct msh_answer *answer)
+msh_port_show(struct msh_control *control, const struct msh_caller *caller, int argc,
+	char *const *argv, struct msh_answer *answer)
 {
 	if (argc == 1) {
 		const struct msh_port_entry *entry = msh_port_find(control, argv[0]);
@@ -109,8 +109,8 @@ sum_all(const struct msh_control *control, struct msh_port_counters *sum)
 }
 
 int
-msh_drop_show(struct msh_control *control, const struct msh_caller *caller, int argc, char *const *argv,
-	struct msh_answer *answer)
+msh_drop_show(struct msh_control *control, const struct msh_caller *caller, int argc,
+	char *const *argv, struct msh_answer *answer)
 {
 	struct msh_port_counters c;
 	sum_all(control, &c);
@@ -134,7 +134,8 @@ msh_drop_show(struct msh_control *control, const struct msh_caller *caller, int 
 	msh_put(answer->data, "copies", c.copies);
 	msh_put(answer->data, "sent", c.tx_packets);
 	msh_put(answer->data, "dropped", sum_drops(&c));
-	/* received + copies - sent - dropped: 0 at rest, else what is on its way from one worker to another. */
+	/* received + copies - sent - dropped: 0 at rest, else what is on its way from one worker to
+	 * another. */
 	json_object_set_new(answer->data, "in_flight",
 		json_integer((json_int_t)(c.rx_packets + c.copies - c.tx_packets - sum_drops(&c))));
 	json_object_set_new(answer->data, "reasons", reasons);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* mshctl's door: a SOCK_SEQPACKET unix socket. A packet is a command; the answer is JSON, in packets that begin with
+/* mshctl's door: a SOCK_SEQPACKET unix socket. A packet is a command; the answer is JSON, in
+ * packets that begin with
  * '+' (more follow) or '.' (last). Nothing here waits for a client. */
 
 #include <errno.h>
@@ -83,14 +84,17 @@ msh_socket_open(struct msh_control *control, const char *path, char *error, size
 	struct msh_socket *s = calloc(1, sizeof(*s));
 	control->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (s == NULL || control->epoll < 0 || set_address(&address, path) != 0) {
-		snprintf(error, size, "socket path %s is longer than %zu bytes, or memory is short", path,
-			sizeof(s->path) - 1);
+		snprintf(error, size, "socket path %s is longer than %zu bytes, or memory is short",
+			path, sizeof(s->path) - 1);
 		goto fail;
 	}
 	int rc = msh_socket_reclaim(path, SOCK_SEQPACKET);
 	if (rc != 0) {
-		snprintf(error, size, rc == -EEXIST ? "%s is there and is not a socket" :
-			"socket %s is in use: another mshswitch? Give this one --socket PATH", path);
+		snprintf(error, size,
+			rc == -EEXIST ? "%s is there and is not a socket"
+				      : "socket %s is in use: another mshswitch? Give this one "
+					"--socket PATH",
+			path);
 		goto fail;
 	}
 	strcpy(s->path, path);
@@ -98,7 +102,8 @@ msh_socket_open(struct msh_control *control, const char *path, char *error, size
 	mode_t mask = umask(0117); /* 0660: the owner and the group */
 	rc = s->fd < 0 ? -1 : bind(s->fd, (struct sockaddr *)&address, sizeof(address));
 	umask(mask);
-	if (rc != 0 || listen(s->fd, 16) != 0 || watch(control->epoll, s->fd, EPOLLIN, NULL, true) != 0) {
+	if (rc != 0 || listen(s->fd, 16) != 0 ||
+		watch(control->epoll, s->fd, EPOLLIN, NULL, true) != 0) {
 		snprintf(error, size, "cannot make socket %s: %s", path, strerror(errno));
 		if (s->fd >= 0)
 			close(s->fd);
@@ -145,7 +150,8 @@ accept_client(struct msh_control *control)
 		return;
 	struct client *c = s->clients < CLIENTS_MAX ? calloc(1, sizeof(*c)) : NULL;
 	if (c == NULL || watch(control->epoll, fd, EPOLLIN, c, true) != 0) {
-		MSH_LOG(WARNING, "a client of %s was turned away: %u are there", s->path, s->clients);
+		MSH_LOG(WARNING, "a client of %s was turned away: %u are there", s->path,
+			s->clients);
 		free(c);
 		close(fd);
 		return;
@@ -204,7 +210,8 @@ serve(struct msh_control *control, struct client *c)
 	if (n <= 0)
 		return n < 0 && errno == EAGAIN;
 	if ((size_t)n > sizeof(line))
-		msh_answer_set(&answer, MSH_BAD, "a command has at most %d bytes, not %zd", MSH_LINE_MAX, n);
+		msh_answer_set(&answer, MSH_BAD, "a command has at most %d bytes, not %zd",
+			MSH_LINE_MAX, n);
 	else
 		msh_command_run(control, &caller, line, (size_t)n, &answer);
 	c->answer = answer_json(&answer);

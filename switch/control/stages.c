@@ -44,7 +44,8 @@ list_stages(const struct msh_vm *vm, const struct msh_vm_stages **result)
 	return 0;
 }
 
-/* A VM's remembered flows count from its first redirecting instance until that goes or is cut down by `X`. */
+/* A VM's remembered flows count from its first redirecting instance until that goes or is cut down
+ * by `X`. */
 static void
 renew_epoch(struct msh_control *control, struct msh_vm *vm, unsigned int stage, bool cut)
 {
@@ -57,7 +58,8 @@ renew_epoch(struct msh_control *control, struct msh_vm *vm, unsigned int stage, 
 }
 
 static int
-install(struct msh_control *control, struct msh_vm *vm, unsigned int stage, const void *instance, bool cut)
+install(struct msh_control *control, struct msh_vm *vm, unsigned int stage, const void *instance,
+	bool cut)
 {
 	const struct msh_vm_stages *old_list = vm->stages;
 	const void *old = vm->instance[stage];
@@ -88,7 +90,8 @@ undo:
 }
 
 int
-msh_stage_install(struct msh_control *control, struct msh_vm *vm, unsigned int stage, const void *instance)
+msh_stage_install(
+	struct msh_control *control, struct msh_vm *vm, unsigned int stage, const void *instance)
 {
 	return install(control, vm, stage, instance, false);
 }
@@ -103,11 +106,12 @@ msh_stages_clear(struct msh_control *control, struct msh_vm *vm)
 
 /* The VM that has this MAC, if the caller may speak for it. */
 static struct msh_vm *
-authorise(struct msh_control *control, const struct msh_caller *caller, const char *word, struct rte_ether_addr *mac,
-	struct msh_answer *answer)
+authorise(struct msh_control *control, const struct msh_caller *caller, const char *word,
+	struct rte_ether_addr *mac, struct msh_answer *answer)
 {
 	if (msh_parse_mac(word, mac) != 0) {
-		msh_answer_set(answer, MSH_BAD, "'%s' is no MAC: six bytes like 52:54:00:12:34:56", word);
+		msh_answer_set(
+			answer, MSH_BAD, "'%s' is no MAC: six bytes like 52:54:00:12:34:56", word);
 		return NULL;
 	}
 	struct msh_vm *vm = msh_vm_of_mac(control, mac);
@@ -122,8 +126,8 @@ authorise(struct msh_control *control, const struct msh_caller *caller, const ch
 }
 
 int
-msh_stage_run(struct msh_control *control, const struct msh_caller *caller, unsigned int stage, unsigned int verb,
-	int argc, char *const *argv, struct msh_answer *answer)
+msh_stage_run(struct msh_control *control, const struct msh_caller *caller, unsigned int stage,
+	unsigned int verb, int argc, char *const *argv, struct msh_answer *answer)
 {
 	struct rte_ether_addr mac;
 	struct msh_vm *vm = authorise(control, caller, argv[0], &mac, answer);
@@ -146,8 +150,8 @@ msh_stage_run(struct msh_control *control, const struct msh_caller *caller, unsi
 
 /* `X MAC`: nothing of the registration remains, in any stage. */
 int
-msh_stage_cancel(struct msh_control *control, const struct msh_caller *caller, int argc, char *const *argv,
-	struct msh_answer *answer)
+msh_stage_cancel(struct msh_control *control, const struct msh_caller *caller, int argc,
+	char *const *argv, struct msh_answer *answer)
 {
 	struct rte_ether_addr mac;
 	struct msh_vm *vm = authorise(control, caller, argv[0], &mac, answer);
@@ -165,6 +169,7 @@ msh_stage_cancel(struct msh_control *control, const struct msh_caller *caller, i
 		found = true;
 	}
 	if (!found)
-		return msh_answer_set(answer, MSH_NOTFOUND, "MAC %s is not registered for anything", argv[0]);
+		return msh_answer_set(
+			answer, MSH_NOTFOUND, "MAC %s is not registered for anything", argv[0]);
 	return msh_answer_set(answer, MSH_OK, "MAC %s is not registered any more", argv[0]);
 }

@@ -22,7 +22,8 @@ parse_port(struct parser *p, const char *value)
 		return msh_answer_set(p->answer, MSH_NOTFOUND, "there is no port %s", value);
 	const struct msh_vm *other = msh_vm_of_port(p->control, entry->port->index);
 	if (other != NULL)
-		return msh_answer_set(p->answer, MSH_EXISTS, "port %s is VM %s's", value, other->name);
+		return msh_answer_set(
+			p->answer, MSH_EXISTS, "port %s is VM %s's", value, other->name);
 	p->port = entry->port->index;
 	return 0;
 }
@@ -32,9 +33,11 @@ parse_mac(struct parser *p, const char *value)
 {
 	struct rte_ether_addr mac;
 	if (msh_parse_mac(value, &mac) != 0)
-		return msh_answer_set(p->answer, MSH_BAD, "'%s' is no MAC: six bytes like 52:54:00:12:34:56", value);
+		return msh_answer_set(p->answer, MSH_BAD,
+			"'%s' is no MAC: six bytes like 52:54:00:12:34:56", value);
 	if (!rte_is_unicast_ether_addr(&mac) || rte_is_zero_ether_addr(&mac))
-		return msh_answer_set(p->answer, MSH_BAD, "MAC %s is not one that a host can have", value);
+		return msh_answer_set(
+			p->answer, MSH_BAD, "MAC %s is not one that a host can have", value);
 	if (p->port == 0)
 		return msh_answer_set(p->answer, MSH_BAD, "mac %s comes before its port", value);
 	const struct msh_vm *other = msh_vm_of_mac(p->control, &mac);
@@ -42,10 +45,13 @@ parse_mac(struct parser *p, const char *value)
 		if (rte_is_same_ether_addr(&p->vm->address[i].mac, &mac))
 			other = p->vm;
 	if (other != NULL)
-		return msh_answer_set(p->answer, MSH_EXISTS, "MAC %s is VM %s's", value, other->name);
+		return msh_answer_set(
+			p->answer, MSH_EXISTS, "MAC %s is VM %s's", value, other->name);
 	if (p->vm->address_count == MSH_VM_MACS_MAX)
-		return msh_answer_set(p->answer, MSH_FULL, "a VM has at most %d MACs", MSH_VM_MACS_MAX);
-	p->vm->address[p->vm->address_count++] = (struct msh_vm_address){.mac = mac, .port = p->port};
+		return msh_answer_set(
+			p->answer, MSH_FULL, "a VM has at most %d MACs", MSH_VM_MACS_MAX);
+	p->vm->address[p->vm->address_count++] =
+		(struct msh_vm_address){.mac = mac, .port = p->port};
 	return 0;
 }
 
@@ -53,10 +59,12 @@ static int
 parse_region(struct parser *p, const char *value)
 {
 	if (value[0] != '/')
-		return msh_answer_set(p->answer, MSH_BAD, "region '%s' is not an absolute path", value);
+		return msh_answer_set(
+			p->answer, MSH_BAD, "region '%s' is not an absolute path", value);
 	free(p->vm->region_path);
 	p->vm->region_path = strdup(value);
-	return p->vm->region_path != NULL ? 0 : msh_answer_set(p->answer, MSH_FAILED, "out of memory");
+	return p->vm->region_path != NULL ? 0
+					  : msh_answer_set(p->answer, MSH_FAILED, "out of memory");
 }
 
 static int
@@ -73,7 +81,8 @@ parse_mode(struct parser *p, const char *value)
 	char *end;
 	unsigned long mode = strtoul(value, &end, 8);
 	if (end == value || *end != '\0' || mode == 0 || mode > 0666)
-		return msh_answer_set(p->answer, MSH_BAD, "'%s' is no file mode: octal, like 0660", value);
+		return msh_answer_set(
+			p->answer, MSH_BAD, "'%s' is no file mode: octal, like 0660", value);
 	p->options->mode = (mode_t)mode;
 	return 0;
 }
@@ -117,10 +126,12 @@ parse_option(struct parser *p, const char *word, const char *value)
 		if (value == NULL)
 			return msh_answer_set(p->answer, MSH_BAD, "%s lacks its value", word);
 		if (options_table[i].of_region && i > 2 && p->vm->region_path == NULL)
-			return msh_answer_set(p->answer, MSH_BAD, "%s is of a region: give region FILE first", word);
+			return msh_answer_set(p->answer, MSH_BAD,
+				"%s is of a region: give region FILE first", word);
 		return options_table[i].parse(p, value);
 	}
-	return msh_answer_set(p->answer, MSH_BAD, "'%s' is not one of port, mac, region, size, owner, mode", word);
+	return msh_answer_set(p->answer, MSH_BAD,
+		"'%s' is not one of port, mac, region, size, owner, mode", word);
 }
 
 /* The region's options as given, for `save`. */
@@ -131,19 +142,23 @@ keep_region_arguments(struct parser *p, int argc, char *const *argv)
 	size_t used = 0;
 	for (int i = 1; i + 1 < argc; i += 2)
 		if (strcmp(argv[i], "port") != 0 && strcmp(argv[i], "mac") != 0)
-			used += (size_t)snprintf(text + used, sizeof(text) - used, " %s %s", argv[i], argv[i + 1]);
+			used += (size_t)snprintf(
+				text + used, sizeof(text) - used, " %s %s", argv[i], argv[i + 1]);
 	p->vm->region_arguments = strdup(text);
-	return p->vm->region_arguments != NULL ? 0 : msh_answer_set(p->answer, MSH_FAILED, "out of memory");
+	return p->vm->region_arguments != NULL
+		       ? 0
+		       : msh_answer_set(p->answer, MSH_FAILED, "out of memory");
 }
 
 int
-msh_vm_parse(struct msh_control *control, struct msh_vm *vm, struct msh_region_options *options, int argc,
-	char *const *argv, struct msh_answer *answer)
+msh_vm_parse(struct msh_control *control, struct msh_vm *vm, struct msh_region_options *options,
+	int argc, char *const *argv, struct msh_answer *answer)
 {
 	struct parser p = {.control = control, .vm = vm, .options = options, .answer = answer};
 	if (!msh_is_name(argv[0]))
 		return msh_answer_set(answer, MSH_BAD,
-			"'%s' is no name: letters, digits, - _ . , at most %d of them", argv[0], MSH_NAME_MAX - 1);
+			"'%s' is no name: letters, digits, - _ . , at most %d of them", argv[0],
+			MSH_NAME_MAX - 1);
 	if (msh_vm_find(control, argv[0]) != NULL)
 		return msh_answer_set(answer, MSH_EXISTS, "VM %s is there already", argv[0]);
 	snprintf(vm->name, sizeof(vm->name), "%s", argv[0]);
@@ -153,6 +168,7 @@ msh_vm_parse(struct msh_control *control, struct msh_vm *vm, struct msh_region_o
 			return rc;
 	}
 	if (vm->address_count == 0)
-		return msh_answer_set(answer, MSH_BAD, "vm %s has no MAC: give port PORT mac MAC", vm->name);
+		return msh_answer_set(
+			answer, MSH_BAD, "vm %s has no MAC: give port PORT mac MAC", vm->name);
 	return keep_region_arguments(&p, argc, argv);
 }

@@ -25,7 +25,8 @@ struct msh_vm *
 msh_vm_of_mac(struct msh_control *control, const struct rte_ether_addr *mac)
 {
 	for (unsigned int i = 1; i < MSH_VMS_MAX; i++)
-		for (unsigned int a = 0; control->vm[i].index != 0 && a < control->vm[i].address_count; a++)
+		for (unsigned int a = 0;
+			control->vm[i].index != 0 && a < control->vm[i].address_count; a++)
 			if (rte_is_same_ether_addr(&control->vm[i].address[a].mac, mac))
 				return &control->vm[i];
 	return NULL;
@@ -35,7 +36,8 @@ const struct msh_vm *
 msh_vm_of_port(const struct msh_control *control, uint16_t port)
 {
 	for (unsigned int i = 1; i < MSH_VMS_MAX; i++)
-		for (unsigned int a = 0; control->vm[i].index != 0 && a < control->vm[i].address_count; a++)
+		for (unsigned int a = 0;
+			control->vm[i].index != 0 && a < control->vm[i].address_count; a++)
 			if (control->vm[i].address[a].port == port)
 				return &control->vm[i];
 	return NULL;
@@ -51,8 +53,8 @@ pin_addresses(struct msh_control *control, const struct msh_vm *vm, struct msh_a
 			continue;
 		while (i-- > 0)
 			msh_fdb_unpin(control->datapath.fdb, msh_fdb_key(&vm->address[i].mac, 0));
-		return msh_answer_set(answer, MSH_FULL, "vm %s: no room left for its MACs in the forwarding table",
-			vm->name);
+		return msh_answer_set(answer, MSH_FULL,
+			"vm %s: no room left for its MACs in the forwarding table", vm->name);
 	}
 	return 0;
 }
@@ -82,22 +84,22 @@ free_slot(struct msh_control *control)
 }
 
 static int
-attach_region(struct msh_control *control, struct msh_vm *vm, const struct msh_region_options *options,
-	struct msh_answer *answer)
+attach_region(struct msh_control *control, struct msh_vm *vm,
+	const struct msh_region_options *options, struct msh_answer *answer)
 {
 	if (vm->region_path == NULL)
 		return 0;
 	for (unsigned int i = 1; i < MSH_VMS_MAX; i++)
 		if (control->vm[i].index != 0 && control->vm[i].region_path != NULL &&
 			strcmp(control->vm[i].region_path, vm->region_path) == 0)
-			return msh_answer_set(answer, MSH_EXISTS, "region %s is VM %s's", vm->region_path,
-				control->vm[i].name);
+			return msh_answer_set(answer, MSH_EXISTS, "region %s is VM %s's",
+				vm->region_path, control->vm[i].name);
 	return msh_region_open(&vm->region, vm->region_path, options, answer);
 }
 
 int
-msh_vm_add(struct msh_control *control, const struct msh_caller *caller, int argc, char *const *argv,
-	struct msh_answer *answer)
+msh_vm_add(struct msh_control *control, const struct msh_caller *caller, int argc,
+	char *const *argv, struct msh_answer *answer)
 {
 	struct msh_region_options options = {.uid = (uid_t)-1, .gid = (gid_t)-1};
 	struct msh_vm *vm = free_slot(control);
@@ -128,8 +130,8 @@ fail:
 }
 
 int
-msh_vm_del(struct msh_control *control, const struct msh_caller *caller, int argc, char *const *argv,
-	struct msh_answer *answer)
+msh_vm_del(struct msh_control *control, const struct msh_caller *caller, int argc,
+	char *const *argv, struct msh_answer *answer)
 {
 	struct msh_vm *vm = msh_vm_find(control, argv[0]);
 	if (vm == NULL)
@@ -140,7 +142,8 @@ msh_vm_del(struct msh_control *control, const struct msh_caller *caller, int arg
 	unpin_addresses(control, vm);
 	free_vm(vm);
 	if (msh_publish_topology(control) != 0)
-		return msh_answer_set(answer, MSH_FAILED, "vm %s: out of memory: its MAC guard stays for now", argv[0]);
+		return msh_answer_set(answer, MSH_FAILED,
+			"vm %s: out of memory: its MAC guard stays for now", argv[0]);
 	return 0;
 }
 
@@ -149,8 +152,8 @@ static void
 lose_region(struct msh_vm *vm)
 {
 	vm->region_lost = "the file was truncated";
-	MSH_LOG(WARNING, "vm %s: region %s given up: %s; `vm del` and `vm add` take it up again", vm->name,
-		vm->region_path, vm->region_lost);
+	MSH_LOG(WARNING, "vm %s: region %s given up: %s; `vm del` and `vm add` take it up again",
+		vm->name, vm->region_path, vm->region_lost);
 	msh_region_close(vm->region, false);
 	vm->region = NULL;
 }
@@ -200,7 +203,8 @@ msh_vms_close(struct msh_control *control)
 				msh_stages[s]->destroy(vm->instance[s]);
 		free((void *)(uintptr_t)vm->stages);
 		if (vm->region != NULL)
-			msh_region_close(vm->region, false); /* the guest has it mapped, and outlives us */
+			msh_region_close(
+				vm->region, false); /* the guest has it mapped, and outlives us */
 		free_vm(vm);
 	}
 }

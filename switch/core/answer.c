@@ -51,7 +51,8 @@ cut(char *buffer, size_t size, const char *text, size_t length)
 	while (kept > 0 && text[kept - 1] != '\n')
 		kept--;
 	memcpy(buffer, text, kept);
-	return kept + (size_t)snprintf(buffer + kept, size - kept, "... %zu bytes more\n", length - kept);
+	return kept +
+	       (size_t)snprintf(buffer + kept, size - kept, "... %zu bytes more\n", length - kept);
 }
 
 size_t
@@ -60,8 +61,8 @@ msh_answer_text(const struct msh_answer *answer, char *buffer, size_t size)
 	char *data = answer->data != NULL ? msh_render(answer->data) : NULL;
 	char *text = NULL;
 	bool sentence = answer->text[0] != '\0';
-	int length = asprintf(&text, "%s%s%s\n%s", msh_status_word(answer->status), sentence ? " " : "", answer->text,
-		data != NULL ? data : "");
+	int length = asprintf(&text, "%s%s%s\n%s", msh_status_word(answer->status),
+		sentence ? " " : "", answer->text, data != NULL ? data : "");
 	free(data);
 	if (size == 0 || length < 0) {
 		if (size > 0)

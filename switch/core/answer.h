@@ -11,7 +11,8 @@
 struct msh_answer {
 	enum msh_status status;
 	char text[384]; /* one sentence; of an error: names the thing and the value */
-	json_t *data;   /* owned, may be NULL: an array of flat objects (a table), an object, or a string */
+	json_t *data;   /* owned, may be NULL: an array of flat objects (a table), an object, or a
+			   string */
 };
 
 /* Each returns the status negated, so that a handler can `return msh_answer_set(...)`: 0 for OK. */
@@ -24,8 +25,9 @@ const char *msh_status_word(enum msh_status status);
 /* Release what the answer owns. */
 void msh_answer_clear(struct msh_answer *answer);
 
-/* Human form of JSON data: arrays of objects as an aligned table with a header, objects as "key: value"
- * lines, strings as they are. Ends in a newline unless empty. Returns a string to free(), or NULL. */
+/* Human form of JSON data: arrays of objects as an aligned table with a header, objects as "key:
+ * value" lines, strings as they are. Ends in a newline unless empty. Returns a string to free(), or
+ * NULL. */
 char *msh_render(const json_t *data);
 
 /* Text form of a whole answer, as guests read it: the status word, then the sentence or the data.

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 
-/* A command as words, and the values that words can hold. One grammar for the boot file, mshctl and guests. */
+/* A command as words, and the values that words can hold. One grammar for the boot file, mshctl and
+ * guests. */
 
 #include <netinet/in.h>
 #include <rte_ether.h>
@@ -29,8 +30,10 @@ struct msh_ip {
 /* Each reads the whole word: 0, or -EINVAL and an untouched *value. */
 int msh_parse_mac(const char *word, struct rte_ether_addr *value); /* xx:xx:xx:xx:xx:xx */
 int msh_parse_ip(const char *word, struct msh_ip *value);
-int msh_parse_number(const char *word, uint64_t max, uint64_t *value); /* decimal or 0x hexadecimal */
-/* A name of a port or VM: letters, digits, - _ . ; starts with a letter or digit; shorter than MSH_NAME_MAX. */
+int msh_parse_number(
+	const char *word, uint64_t max, uint64_t *value); /* decimal or 0x hexadecimal */
+/* A name of a port or VM: letters, digits, - _ . ; starts with a letter or digit; shorter than
+ * MSH_NAME_MAX. */
 bool msh_is_name(const char *word);
 
 #define MSH_MAC_TEXT 18

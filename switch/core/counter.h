@@ -3,7 +3,8 @@
 
 #include <stdint.h>
 
-/* A counter that one worker writes and the control lcore reads at any time: a plain add, without a locked one. */
+/* A counter that one worker writes and the control lcore reads at any time: a plain add, without a
+ * locked one. */
 static inline void
 msh_count(uint64_t *counter, uint64_t n)
 {

@@ -3,8 +3,9 @@
 
 #include <stdint.h>
 
-/* Keyed hash of 64 bits: a folded 64x64 multiplication. Guests choose the keys of our tables, so the two secrets are
- * random at each start; CRC32 with a secret start value would not help, its collisions do not depend on it. */
+/* Keyed hash of 64 bits: a folded 64x64 multiplication. Guests choose the keys of our tables, so
+ * the two secrets are random at each start; CRC32 with a secret start value would not help, its
+ * collisions do not depend on it. */
 struct msh_hash_key {
 	uint64_t a, b;
 };

@@ -7,5 +7,5 @@
 
 extern int msh_logtype; /* "mshswitch", for --log-level */
 
-#define MSH_LOG(level, format, ...)                                                                \
+#define MSH_LOG(level, format, ...) \
 	rte_log(RTE_LOG_##level, (uint32_t)msh_logtype, "mshswitch: " format "\n", ##__VA_ARGS__)

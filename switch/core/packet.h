@@ -14,14 +14,17 @@ struct msh_packet {
 	struct rte_mbuf *mbuf;
 	/* Offsets from the start of the frame; 0: that layer is absent, cut short or malformed. */
 	uint16_t l3, l4;
-	uint16_t ether_type; /* host order, of what the frame carries behind its tags; below 0x600: none */
+	uint16_t ether_type; /* host order, of what the frame carries behind its tags; below 0x600:
+				none */
 	uint16_t tci;        /* host order, of the outermost tag */
 	bool tagged;
-	uint8_t ip_version; /* 4, 6, or 0: not IP, or IP header malformed (RFC 791 3.1, RFC 8200 3) */
+	uint8_t ip_version; /* 4, 6, or 0: not IP, or IP header malformed (RFC 791 3.1, RFC 8200 3)
+			     */
 	uint8_t proto;      /* IPv4 protocol, or IPv6's last next header */
 	uint8_t tos;        /* type of service or traffic class, all 8 bits */
 	bool fragment;      /* part of a fragmented datagram, whichever */
-	bool has_ports;     /* sport and dport are valid: TCP, UDP, UDP-Lite, SCTP, DCCP; not a later fragment */
+	bool has_ports; /* sport and dport are valid: TCP, UDP, UDP-Lite, SCTP, DCCP; not a later
+			   fragment */
 	uint16_t sport, dport; /* host order */
 };
 
@@ -46,7 +49,8 @@ msh_packet_ipv6(const struct msh_packet *p)
 }
 
 /* Fill *p from the frame in m, which must hold at least an Ethernet header in its first segment.
- * Never fails: what cannot be understood is left absent. Headers beyond the first segment count as absent. */
+ * Never fails: what cannot be understood is left absent. Headers beyond the first segment count as
+ * absent. */
 void msh_packet_parse(struct msh_packet *p, struct rte_mbuf *m);
 
 /* What is to become of a packet. */
@@ -66,11 +70,12 @@ struct msh_redirect {
 struct msh_verdict {
 	uint8_t action; /* enum msh_action */
 	uint8_t reason; /* enum msh_drop, for MSH_DROP */
-	const struct msh_redirect *redirect; /* for MSH_REDIRECT; lives as long as the stage's instance */
+	const struct msh_redirect
+		*redirect; /* for MSH_REDIRECT; lives as long as the stage's instance */
 };
 
-/* Packets in hand. Stages write verdicts of the packets in the mask that they are given, and nothing else;
- * only the pipeline frees. */
+/* Packets in hand. Stages write verdicts of the packets in the mask that they are given, and
+ * nothing else; only the pipeline frees. */
 struct msh_burst {
 	uint16_t count;
 	uint16_t in_port; /* index of the port they came from */
@@ -81,6 +86,7 @@ struct msh_burst {
 };
 
 /* For each bit i that is set in the 64-bit mask. */
-#define MSH_FOREACH_BIT(i, mask)                                                                   \
-	for (uint64_t i##_left = (mask), i = 0;                                                    \
-		i##_left && (i = (uint64_t)__builtin_ctzll(i##_left), true); i##_left &= i##_left - 1)
+#define MSH_FOREACH_BIT(i, mask)                                             \
+	for (uint64_t i##_left = (mask), i = 0;                              \
+		i##_left && (i = (uint64_t)__builtin_ctzll(i##_left), true); \
+		i##_left &= i##_left - 1)

@@ -62,10 +62,8 @@ measure(struct table *t, json_t *rows)
 	size_t i;
 	json_t *row, *value;
 	const char *key;
-	json_array_foreach(rows, i, row)
-	{
-		json_object_foreach(row, key, value)
-		{
+	json_array_foreach (rows, i, row) {
+		json_object_foreach (row, key, value) {
 			unsigned int c = find_column(t, key);
 			char *text = value_text(value);
 			size_t width = text != NULL ? strlen(text) : 0;
@@ -100,12 +98,12 @@ print_table(FILE *out, json_t *rows)
 		char header[64];
 		size_t n = 0;
 		for (; t.key[c][n] != '\0' && n < sizeof(header) - 1; n++)
-			header[n] = t.key[c][n] == '_' ? ' ' : (char)toupper((unsigned char)t.key[c][n]);
+			header[n] = t.key[c][n] == '_' ? ' '
+						       : (char)toupper((unsigned char)t.key[c][n]);
 		header[n] = '\0';
 		print_cell(out, &t, c, header);
 	}
-	json_array_foreach(rows, i, row)
-	{
+	json_array_foreach (rows, i, row) {
 		for (unsigned int c = 0; c < t.columns; c++) {
 			char *text = value_text(json_object_get(row, t.key[c]));
 			print_cell(out, &t, c, text != NULL ? text : "");
@@ -126,14 +124,16 @@ print_object(FILE *out, json_t *object, unsigned int indent)
 	const char *key;
 	json_t *value;
 	size_t width = 0;
-	json_object_foreach(object, key, value)
-		width = !is_table(value) && !json_is_object(value) && strlen(key) > width ? strlen(key) : width;
-	json_object_foreach(object, key, value)
-	{
+	json_object_foreach (object, key, value)
+		width = !is_table(value) && !json_is_object(value) && strlen(key) > width
+				? strlen(key)
+				: width;
+	json_object_foreach (object, key, value) {
 		if (json_is_array(value) && json_array_size(value) == 0)
 			continue;
 		if (is_table(value) || json_is_object(value)) {
-			fprintf(out, "%s%*s%s:\n", ftell(out) > 0 && indent == 0 ? "\n" : "", (int)indent, "", key);
+			fprintf(out, "%s%*s%s:\n", ftell(out) > 0 && indent == 0 ? "\n" : "",
+				(int)indent, "", key);
 			if (is_table(value))
 				print_table(out, value);
 			else
@@ -163,8 +163,7 @@ msh_render(const json_t *data)
 	} else if (json_is_array(all)) {
 		size_t i;
 		json_t *value;
-		json_array_foreach(all, i, value)
-		{
+		json_array_foreach (all, i, value) {
 			char *line = value_text(value);
 			fprintf(out, "%s\n", line != NULL ? line : "");
 			free(line);

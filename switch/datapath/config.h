@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 
-/* What the control lcore publishes and workers read, by one pointer. Immutable once published; the old one is retired
- * (core/retire.h). A command to a stage copies struct msh_config only; ports change struct msh_topology. */
+/* What the control lcore publishes and workers read, by one pointer. Immutable once published; the
+ * old one is retired (core/retire.h). A command to a stage copies struct msh_config only; ports
+ * change struct msh_topology. */
 
 #include "packet.h"
 #include "port.h"
@@ -21,12 +22,12 @@ struct msh_poll {
 
 struct msh_topology {
 	uint16_t flood_count;
-	uint16_t flood[MSH_PORTS_MAX];            /* indices of ports that broadcast goes to */
-	struct msh_port *port[MSH_PORTS_MAX];     /* by index; NULL: none */
+	uint16_t flood[MSH_PORTS_MAX];                /* indices of ports that broadcast goes to */
+	struct msh_port *port[MSH_PORTS_MAX];         /* by index; NULL: none */
 	const struct msh_guard *guard[MSH_PORTS_MAX]; /* NULL: any source is welcome */
-	uint16_t vm[MSH_PORTS_MAX];               /* VM behind the port, 0: none */
+	uint16_t vm[MSH_PORTS_MAX];                   /* VM behind the port, 0: none */
 	uint16_t poll_count[MSH_WORKERS_MAX];
-	struct msh_poll *poll[MSH_WORKERS_MAX];   /* what each worker receives from */
+	struct msh_poll *poll[MSH_WORKERS_MAX]; /* what each worker receives from */
 };
 
 /* The stages that a VM's instances are of, in the order of the registry. */
@@ -40,10 +41,12 @@ struct msh_vm_stages {
 
 struct msh_config {
 	const struct msh_topology *topology;
-	const struct msh_vm_stages *stages[MSH_VMS_MAX]; /* by VM; NULL: none, packets pass at no cost */
-	uint32_t epoch[MSH_VMS_MAX];   /* remembered flows of a VM count only if they carry this; 0: none do */
-	bool has_redirects;            /* any VM redirects: look at the way back, and at ARP */
-	uint64_t backends[4];          /* bit filter of backends' IPv4 addresses, by msh_backend_bit */
+	const struct msh_vm_stages
+		*stages[MSH_VMS_MAX]; /* by VM; NULL: none, packets pass at no cost */
+	uint32_t epoch[MSH_VMS_MAX];  /* remembered flows of a VM count only if they carry this; 0:
+					 none do */
+	bool has_redirects;           /* any VM redirects: look at the way back, and at ARP */
+	uint64_t backends[4]; /* bit filter of backends' IPv4 addresses, by msh_backend_bit */
 };
 
 /* Position of an IPv4 address in the 256-bit filter. */

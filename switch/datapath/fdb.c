@@ -11,8 +11,8 @@
 #define BUSY UINT64_MAX /* a writer is filling this entry */
 #define PINNED 0x10000u /* in `where`, above the port's index */
 
-/* Any worker claims an entry by swapping its key for BUSY, fills it, and stores the new key (release).
- * A reader takes `where` only if the key reads the same before and after. */
+/* Any worker claims an entry by swapping its key for BUSY, fills it, and stores the new key
+ * (release). A reader takes `where` only if the key reads the same before and after. */
 struct entry {
 	uint64_t key;
 	uint32_t where; /* port index, PINNED */
@@ -47,7 +47,8 @@ msh_fdb_free(struct msh_fdb *fdb)
 static struct bucket *
 bucket_of(const struct msh_fdb *fdb, uint64_t key)
 {
-	return (struct bucket *)(uintptr_t)&fdb->bucket[msh_hash64(&fdb->secret, key) % MSH_FDB_BUCKETS];
+	return (struct bucket *)(uintptr_t)&fdb
+		->bucket[msh_hash64(&fdb->secret, key) % MSH_FDB_BUCKETS];
 }
 
 static uint64_t
@@ -78,7 +79,8 @@ msh_fdb_lookup(const struct msh_fdb *fdb, uint64_t key)
 	return 0;
 }
 
-/* An entry to reuse: an empty one, else the one that was silent longest; NULL when all are pinned. */
+/* An entry to reuse: an empty one, else the one that was silent longest; NULL when all are pinned.
+ */
 static struct entry *
 find_victim(struct bucket *b)
 {
@@ -99,8 +101,8 @@ replace(struct entry *e, uint64_t key, uint32_t where, uint32_t now)
 {
 	uint64_t old = load_key(e);
 	/* Lost a race: the next frame of this MAC tries again. */
-	if (old == BUSY || !__atomic_compare_exchange_n(&e->key, &old, BUSY, false, __ATOMIC_ACQ_REL,
-				   __ATOMIC_RELAXED))
+	if (old == BUSY || !__atomic_compare_exchange_n(
+				   &e->key, &old, BUSY, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
 		return false;
 	/* Control may have pinned this entry between the caller's look and the claim. */
 	if ((e->where & PINNED) && !(where & PINNED) && old != 0) {
@@ -126,7 +128,8 @@ msh_fdb_learn(struct msh_fdb *fdb, uint64_t key, uint16_t port, uint32_t now)
 			if (where & PINNED)
 				return false;
 			replace(e, key, port, now);
-		} else if (__atomic_load_n(&e->seen, __ATOMIC_RELAXED) != now) { /* keep the line shared */
+		} else if (__atomic_load_n(&e->seen, __ATOMIC_RELAXED) !=
+			   now) { /* keep the line shared */
 			__atomic_store_n(&e->seen, now, __ATOMIC_RELAXED);
 		}
 		return true;

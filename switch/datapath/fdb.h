@@ -10,7 +10,8 @@
 #include <string.h>
 
 #define MSH_FDB_BUCKETS 8192 /* of 4 entries, one cache line each */
-#define MSH_FDB_AGE 300      /* seconds after which a silent MAC is forgotten, as IEEE 802.1D recommends */
+#define MSH_FDB_AGE \
+	300 /* seconds after which a silent MAC is forgotten, as IEEE 802.1D recommends */
 
 struct msh_fdb;
 
@@ -18,7 +19,7 @@ struct msh_fdb_entry {
 	struct rte_ether_addr mac;
 	uint16_t vlan;
 	uint16_t port;
-	bool pinned; /* a VM's own: never learned elsewhere, never aged */
+	bool pinned;  /* a VM's own: never learned elsewhere, never aged */
 	uint32_t age; /* seconds since a frame came from it */
 };
 
@@ -38,7 +39,8 @@ void msh_fdb_free(struct msh_fdb *fdb);
 /* Index of the port, or 0 when unknown. Any thread. */
 uint16_t msh_fdb_lookup(const struct msh_fdb *fdb, uint64_t key);
 
-/* A frame from this MAC came by this port at `now` (seconds). False when the MAC is pinned to another port. Any worker. */
+/* A frame from this MAC came by this port at `now` (seconds). False when the MAC is pinned to
+ * another port. Any worker. */
 bool msh_fdb_learn(struct msh_fdb *fdb, uint64_t key, uint16_t port, uint32_t now);
 
 /* Control lcore: 0, -EEXIST when pinned already, -ENOSPC. */
@@ -49,4 +51,5 @@ void msh_fdb_age(struct msh_fdb *fdb, uint32_t now, uint32_t buckets);
 /* Forget all that was learned on a port. */
 void msh_fdb_flush(struct msh_fdb *fdb, uint16_t port);
 /* Next entry at or after *cursor (start at 0): false at the end. */
-bool msh_fdb_next(const struct msh_fdb *fdb, uint32_t *cursor, uint32_t now, struct msh_fdb_entry *entry);
+bool msh_fdb_next(
+	const struct msh_fdb *fdb, uint32_t *cursor, uint32_t now, struct msh_fdb_entry *entry);

@@ -7,8 +7,8 @@
 
 #define WAYS 4
 
-/* The owner makes sequence odd, writes, and makes it even again. `seen`, `answered` and `closing` are outside that:
- * any worker stores them, whole words. */
+/* The owner makes sequence odd, writes, and makes it even again. `seen`, `answered` and `closing`
+ * are outside that: any worker stores them, whole words. */
 struct entry {
 	uint32_t sequence;
 	uint32_t seen; /* seconds */
@@ -56,7 +56,8 @@ idle_limit(const struct entry *e)
 		return MSH_FLOW_IDLE_NEW;
 	if (e->key.proto != IPPROTO_TCP)
 		return MSH_FLOW_IDLE_OTHER;
-	return __atomic_load_n(&e->closing, __ATOMIC_RELAXED) ? MSH_FLOW_IDLE_TCP_CLOSING : MSH_FLOW_IDLE_TCP;
+	return __atomic_load_n(&e->closing, __ATOMIC_RELAXED) ? MSH_FLOW_IDLE_TCP_CLOSING
+							      : MSH_FLOW_IDLE_TCP;
 }
 
 static bool
@@ -76,8 +77,8 @@ touch(struct entry *e, uint32_t now, unsigned int hints)
 }
 
 bool
-msh_flow_find(struct msh_flow_table *table, const struct msh_flow_key *key, uint32_t now, unsigned int hints,
-	struct msh_flow *flow)
+msh_flow_find(struct msh_flow_table *table, const struct msh_flow_key *key, uint32_t now,
+	unsigned int hints, struct msh_flow *flow)
 {
 	struct entry *bucket = bucket_of(table, key);
 	for (unsigned int i = 0; i < WAYS; i++) {
@@ -98,7 +99,8 @@ msh_flow_find(struct msh_flow_table *table, const struct msh_flow_key *key, uint
 }
 
 static void
-write_entry(struct entry *e, const struct msh_flow_key *key, const struct msh_flow *flow, uint32_t now)
+write_entry(
+	struct entry *e, const struct msh_flow_key *key, const struct msh_flow *flow, uint32_t now)
 {
 	__atomic_store_n(&e->sequence, e->sequence + 1, __ATOMIC_RELAXED);
 	__atomic_thread_fence(__ATOMIC_RELEASE);
@@ -112,15 +114,16 @@ write_entry(struct entry *e, const struct msh_flow_key *key, const struct msh_fl
 }
 
 bool
-msh_flow_keep(struct msh_flow_table *table, const struct msh_flow_key *key, const struct msh_flow *flow,
-	uint32_t now, unsigned int hints, const uint32_t *epochs)
+msh_flow_keep(struct msh_flow_table *table, const struct msh_flow_key *key,
+	const struct msh_flow *flow, uint32_t now, unsigned int hints, const uint32_t *epochs)
 {
 	struct entry *bucket = bucket_of(table, key);
 	struct entry *place = NULL;
 	for (unsigned int i = 0; i < WAYS; i++) {
 		struct entry *e = &bucket[i];
 		if (e->used && memcmp(&e->key, key, sizeof(*key)) == 0) {
-			if ((hints & MSH_FLOW_OPENING) || memcmp(&e->flow, flow, sizeof(*flow)) != 0)
+			if ((hints & MSH_FLOW_OPENING) ||
+				memcmp(&e->flow, flow, sizeof(*flow)) != 0)
 				write_entry(e, key, flow, now);
 			touch(e, now, hints);
 			return true;

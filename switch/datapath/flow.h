@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 
-/* Flows that a redirect sent to a backend, kept so that the answers can be turned back (and only those).
- * One table a worker, which alone writes it; every worker reads all of them, by a sequence number an entry. */
+/* Flows that a redirect sent to a backend, kept so that the answers can be turned back (and only
+ * those). One table a worker, which alone writes it; every worker reads all of them, by a sequence
+ * number an entry. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -13,16 +14,16 @@
 #define MSH_FLOW_BUCKETS 8192 /* of 4 entries */
 
 /* Seconds since the last packet after which an entry may be reused. */
-#define MSH_FLOW_IDLE_TCP 7440      /* RFC 5382 REQ-5: at least 2 h 4 min once established */
+#define MSH_FLOW_IDLE_TCP 7440        /* RFC 5382 REQ-5: at least 2 h 4 min once established */
 #define MSH_FLOW_IDLE_TCP_CLOSING 240 /* RFC 5382 REQ-5: transitory, at least 4 min */
-#define MSH_FLOW_IDLE_OTHER 300     /* RFC 4787 REQ-5, recommended */
-#define MSH_FLOW_IDLE_NEW 30        /* nothing came back yet */
+#define MSH_FLOW_IDLE_OTHER 300       /* RFC 4787 REQ-5, recommended */
+#define MSH_FLOW_IDLE_NEW 30          /* nothing came back yet */
 
 /* Direction: from the backend to the client. */
 struct msh_flow_key {
 	rte_be32_t backend, client;
 	uint16_t backend_port, client_port; /* host order; ICMP: the identifier twice; neither: 0 */
-	uint16_t proto;                     /* IP protocol, and MSH_FLOW_FRAGMENT: ports hold the datagram's id */
+	uint16_t proto; /* IP protocol, and MSH_FLOW_FRAGMENT: ports hold the datagram's id */
 	uint16_t zero;
 };
 #define MSH_FLOW_FRAGMENT 0x100
@@ -45,14 +46,15 @@ struct msh_flow_table;
 struct msh_flow_table *msh_flow_create(const struct msh_hash_key *secret);
 void msh_flow_free(struct msh_flow_table *table);
 
-/* Any worker: copy out the flow. False when there is none, or it is past its time. Notes that an answer was seen. */
-bool msh_flow_find(struct msh_flow_table *table, const struct msh_flow_key *key, uint32_t now, unsigned int hints,
-	struct msh_flow *flow);
+/* Any worker: copy out the flow. False when there is none, or it is past its time. Notes that an
+ * answer was seen. */
+bool msh_flow_find(struct msh_flow_table *table, const struct msh_flow_key *key, uint32_t now,
+	unsigned int hints, struct msh_flow *flow);
 
 /* The table's own worker: add the flow or refresh it. False when its bucket is full of live flows.
  * epochs: msh_config.epoch, which tells dead entries. */
-bool msh_flow_keep(struct msh_flow_table *table, const struct msh_flow_key *key, const struct msh_flow *flow,
-	uint32_t now, unsigned int hints, const uint32_t *epochs);
+bool msh_flow_keep(struct msh_flow_table *table, const struct msh_flow_key *key,
+	const struct msh_flow *flow, uint32_t now, unsigned int hints, const uint32_t *epochs);
 
 /* Entries in use and not past their time. Control lcore. */
 uint32_t msh_flow_count(const struct msh_flow_table *table, uint32_t now, const uint32_t *epochs);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* A burst, one way: guard -> learn -> way back of redirects -> lookup -> stages of the receiving VM -> tx queues. */
+/* A burst, one way: guard -> learn -> way back of redirects -> lookup -> stages of the receiving VM
+ * -> tx queues. */
 
 #include <rte_arp.h>
 #include <rte_cycles.h>
@@ -40,9 +41,11 @@ pinned_port(const struct msh_worker *w, const struct rte_ether_addr *mac)
 
 /* Learn where the frame comes from. False: its source MAC is not its own, it must be dropped. */
 static bool
-admit(struct msh_worker *w, const struct msh_topology *topology, uint16_t source, const struct rte_mbuf *m)
+admit(struct msh_worker *w, const struct msh_topology *topology, uint16_t source,
+	const struct rte_mbuf *m)
 {
-	const struct rte_ether_addr *mac = &rte_pktmbuf_mtod(m, const struct rte_ether_hdr *)->src_addr;
+	const struct rte_ether_addr *mac =
+		&rte_pktmbuf_mtod(m, const struct rte_ether_hdr *)->src_addr;
 	const struct msh_port *in = topology->port[source];
 	if (topology->guard[source] != NULL)
 		return is_allowed(topology->guard[source], mac);
@@ -60,7 +63,8 @@ admit(struct msh_worker *w, const struct msh_topology *topology, uint16_t source
 static uint16_t
 find_port(const struct msh_worker *w, const struct msh_topology *topology, const struct rte_mbuf *m)
 {
-	const struct rte_ether_addr *mac = &rte_pktmbuf_mtod(m, const struct rte_ether_hdr *)->dst_addr;
+	const struct rte_ether_addr *mac =
+		&rte_pktmbuf_mtod(m, const struct rte_ether_hdr *)->dst_addr;
 	if (unlikely(rte_is_multicast_ether_addr(mac)))
 		return FLOOD;
 	uint16_t vlan = vlan_of(m);
@@ -74,13 +78,14 @@ find_port(const struct msh_worker *w, const struct msh_topology *topology, const
 
 /* Tell control of an IPv4 neighbour; what does not fit is seen again. */
 static void
-snoop_arp(struct msh_worker *w, const struct msh_config *config, const struct msh_packet *p, uint16_t source)
+snoop_arp(struct msh_worker *w, const struct msh_config *config, const struct msh_packet *p,
+	uint16_t source)
 {
-	const struct rte_arp_hdr *arp =
-		rte_pktmbuf_mtod_offset(p->mbuf, const struct rte_arp_hdr *, sizeof(struct rte_ether_hdr));
+	const struct rte_arp_hdr *arp = rte_pktmbuf_mtod_offset(
+		p->mbuf, const struct rte_arp_hdr *, sizeof(struct rte_ether_hdr));
 	if (p->tagged || p->mbuf->data_len < sizeof(struct rte_ether_hdr) + sizeof(*arp) ||
-		arp->arp_protocol != RTE_BE16(RTE_ETHER_TYPE_IPV4) || arp->arp_hlen != 6 || arp->arp_plen != 4 ||
-		!msh_maybe_backend(config, arp->arp_data.arp_sip))
+		arp->arp_protocol != RTE_BE16(RTE_ETHER_TYPE_IPV4) || arp->arp_hlen != 6 ||
+		arp->arp_plen != 4 || !msh_maybe_backend(config, arp->arp_data.arp_sip))
 		return;
 	struct msh_neighbor_seen seen = {.ip = arp->arp_data.arp_sip, .port = source};
 	rte_ether_addr_copy(&arp->arp_data.arp_sha, &seen.mac);
@@ -89,7 +94,8 @@ snoop_arp(struct msh_worker *w, const struct msh_config *config, const struct ms
 
 /* With any redirect in force: parse, turn back answers of backends, listen to ARP. */
 static void
-look_back(struct msh_worker *w, const struct msh_config *config, struct msh_packet *p, uint16_t source)
+look_back(struct msh_worker *w, const struct msh_config *config, struct msh_packet *p,
+	uint16_t source)
 {
 	msh_packet_parse(p, p->mbuf);
 	if (p->ether_type == RTE_ETHER_TYPE_ARP)
@@ -97,11 +103,13 @@ look_back(struct msh_worker *w, const struct msh_config *config, struct msh_pack
 	else if (p->ip_version == 4 && msh_maybe_backend(config, msh_packet_ipv4(p)->src_addr))
 		msh_redirect_back(w, config, p);
 	else if (p->ip_version == 4 && p->proto == IPPROTO_ICMP)
-		msh_redirect_back(w, config, p); /* an error about a backend may come from a router before it */
+		msh_redirect_back(w, config,
+			p); /* an error about a backend may come from a router before it */
 }
 
 static void
-run_stages(struct msh_worker *w, const struct msh_vm_stages *stages, struct msh_burst *burst, uint64_t mask)
+run_stages(struct msh_worker *w, const struct msh_vm_stages *stages, struct msh_burst *burst,
+	uint64_t mask)
 {
 	MSH_FOREACH_BIT (i, mask)
 		burst->verdict[i] = (struct msh_verdict){.action = MSH_DELIVER};
@@ -118,11 +126,11 @@ run_stages(struct msh_worker *w, const struct msh_vm_stages *stages, struct msh_
 	}
 }
 
-/* Carry out the verdicts of packets bound for one VM. Returns the mask of those that were redirected, with their
- * new way in out[]. */
+/* Carry out the verdicts of packets bound for one VM. Returns the mask of those that were
+ * redirected, with their new way in out[]. */
 static uint64_t
-apply_verdicts(struct msh_worker *w, const struct msh_config *config, struct msh_burst *burst, uint64_t mask,
-	uint16_t vm)
+apply_verdicts(struct msh_worker *w, const struct msh_config *config, struct msh_burst *burst,
+	uint64_t mask, uint16_t vm)
 {
 	uint16_t port = burst->out[__builtin_ctzll(mask)];
 	struct msh_port_counters *counters = &w->counters[port];
@@ -148,7 +156,8 @@ apply_verdicts(struct msh_worker *w, const struct msh_config *config, struct msh
 
 /* Deliver the packets of `mask`, all bound for one port. Returns those that were redirected. */
 static uint64_t
-deliver(struct msh_worker *w, const struct msh_config *config, struct msh_burst *burst, uint64_t mask)
+deliver(struct msh_worker *w, const struct msh_config *config, struct msh_burst *burst,
+	uint64_t mask)
 {
 	uint16_t out = burst->out[__builtin_ctzll(mask)];
 	uint16_t vm = config->topology->vm[out];
@@ -164,7 +173,8 @@ deliver(struct msh_worker *w, const struct msh_config *config, struct msh_burst 
 	return apply_verdicts(w, config, burst, mask, vm);
 }
 
-/* A flooded copy passes the stages like any packet, but is not sent on from there: a redirect is for one host. */
+/* A flooded copy passes the stages like any packet, but is not sent on from there: a redirect is
+ * for one host. */
 static void
 deliver_copy(struct msh_worker *w, const struct msh_config *config, uint16_t source, uint16_t out,
 	struct rte_mbuf *m)
@@ -201,7 +211,8 @@ flood(struct msh_worker *w, const struct msh_config *config, uint16_t source, st
 			continue;
 		if (last != 0) {
 			msh_count(&w->counters[source].copies, 1);
-			struct rte_mbuf *copy = rte_pktmbuf_copy(m, w->datapath->pool, 0, UINT32_MAX);
+			struct rte_mbuf *copy =
+				rte_pktmbuf_copy(m, w->datapath->pool, 0, UINT32_MAX);
 			if (likely(copy != NULL))
 				deliver_copy(w, config, source, last, copy);
 			else
@@ -217,7 +228,8 @@ flood(struct msh_worker *w, const struct msh_config *config, uint16_t source, st
 
 /* Send each packet its way; a redirected one starts again from its new destination. */
 static void
-dispatch(struct msh_worker *w, const struct msh_config *config, struct msh_burst *burst, uint64_t todo)
+dispatch(struct msh_worker *w, const struct msh_config *config, struct msh_burst *burst,
+	uint64_t todo)
 {
 	uint64_t redirected = 0;
 	for (unsigned int round = 0; todo != 0; round++) {
@@ -237,7 +249,8 @@ dispatch(struct msh_worker *w, const struct msh_config *config, struct msh_burst
 		}
 		if (redirected != 0 && round == REDIRECTS_MAX) {
 			MSH_FOREACH_BIT (i, redirected)
-				msh_drop(w, burst->in_port, MSH_DROP_REDIRECT_LOOP, burst->packet[i].mbuf);
+				msh_drop(w, burst->in_port, MSH_DROP_REDIRECT_LOOP,
+					burst->packet[i].mbuf);
 			return;
 		}
 		todo = redirected;

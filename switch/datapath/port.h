@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 
-/* A port as workers see it. Ports are made and torn down by control/; here are the calls of the loop. */
+/* A port as workers see it. Ports are made and torn down by control/; here are the calls of the
+ * loop. */
 
 #include <rte_mbuf.h>
 #include <stdbool.h>
@@ -16,26 +17,30 @@ struct msh_port;
 struct msh_port_ops {
 	const char *kind; /* "vhost", "dev" */
 	/* Up to n packets from a queue; the caller owns them. */
-	uint16_t (*rx)(struct msh_port *port, uint16_t queue, struct rte_mbuf **packets, uint16_t n);
-	/* Hand over packets; the port owns those it accepted, the first ones, and the caller the rest. */
-	uint16_t (*tx)(struct msh_port *port, uint16_t queue, struct rte_mbuf **packets, uint16_t n);
+	uint16_t (*rx)(
+		struct msh_port *port, uint16_t queue, struct rte_mbuf **packets, uint16_t n);
+	/* Hand over packets; the port owns those it accepted, the first ones, and the caller the
+	 * rest. */
+	uint16_t (*tx)(
+		struct msh_port *port, uint16_t queue, struct rte_mbuf **packets, uint16_t n);
 };
 
 /* Everything but `up` and `vid` is set before the port is published and constant after. */
 struct msh_port {
 	const struct msh_port_ops *ops;
-	uint16_t index;      /* 1 to MSH_PORTS_MAX - 1 */
-	uint16_t owner;      /* worker that polls the port, and sends by it when it has too few queues */
-	bool own_tx_queues;  /* each worker has a tx queue of its own; else only the owner sends */
-	bool learn;          /* learn MACs from its frames */
-	uint32_t max_frame;  /* bytes, with Ethernet header and tags */
-	bool up;             /* control and vhost's thread write, workers read: atomic */
+	uint16_t index; /* 1 to MSH_PORTS_MAX - 1 */
+	uint16_t owner; /* worker that polls the port, and sends by it when it has too few queues */
+	bool own_tx_queues; /* each worker has a tx queue of its own; else only the owner sends */
+	bool learn;         /* learn MACs from its frames */
+	uint32_t max_frame; /* bytes, with Ethernet header and tags */
+	bool up;            /* control and vhost's thread write, workers read: atomic */
 	union {
-		int vid;           /* vhost: device id, -1 while no guest is there; vhost's thread writes */
-		uint16_t ethdev;   /* dev: DPDK's port id */
+		int vid; /* vhost: device id, -1 while no guest is there; vhost's thread writes */
+		uint16_t ethdev; /* dev: DPDK's port id */
 	};
 	struct rte_mempool *pool;
-	uint64_t notifications; /* vhost: interrupts sent to the guest; the sending worker and vhost's thread: atomic */
+	uint64_t notifications; /* vhost: interrupts sent to the guest; the sending worker and
+				   vhost's thread: atomic */
 	char name[MSH_NAME_MAX];
 };
 
@@ -47,12 +52,14 @@ extern const struct msh_port_ops msh_port_vhost_ops;
  * the sum of forwarded = the sum of tx, over all ports. */
 struct msh_port_counters {
 	uint64_t rx_packets, rx_bytes;
-	uint64_t copies;                 /* made of this port's packets to flood them */
-	uint64_t forwarded;              /* of this port's packets and copies: sent by some port */
-	uint64_t drop[MSH_DROP_COUNT];   /* of this port's packets and copies */
-	uint64_t tx_packets, tx_bytes;   /* sent by this port, from whichever port they came */
-	uint64_t tx_refused;             /* would have left by this port; counted among the drops of where they came from */
-	uint64_t vm_packets, vm_dropped, vm_redirected; /* by the stages of this port's VM: examined, ended, sent elsewhere */
+	uint64_t copies;               /* made of this port's packets to flood them */
+	uint64_t forwarded;            /* of this port's packets and copies: sent by some port */
+	uint64_t drop[MSH_DROP_COUNT]; /* of this port's packets and copies */
+	uint64_t tx_packets, tx_bytes; /* sent by this port, from whichever port they came */
+	uint64_t tx_refused; /* would have left by this port; counted among the drops of where they
+				came from */
+	uint64_t vm_packets, vm_dropped, vm_redirected; /* by the stages of this port's VM:
+							   examined, ended, sent elsewhere */
 } __rte_cache_aligned;
 
 static inline bool

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Burst calls of vhost-user ports, through librte_vhost. Queues are the guest's: it receives by the even
- * rings and sends by the odd ones (virtio 1.2, 5.1.2). */
+/* Burst calls of vhost-user ports, through librte_vhost. Queues are the guest's: it receives by the
+ * even rings and sends by the odd ones (virtio 1.2, 5.1.2). */
 
 #include <rte_vhost.h>
 

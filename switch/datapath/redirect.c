@@ -11,14 +11,15 @@
 #define SOURCE offsetof(struct rte_ipv4_hdr, src_addr)
 #define DESTINATION offsetof(struct rte_ipv4_hdr, dst_addr)
 
-/* Set the checksum at `at` for a change of one 32-bit word that it covers (RFC 1624, equation 3). Network order. */
+/* Set the checksum at `at` for a change of one 32-bit word that it covers (RFC 1624, equation 3).
+ * Network order. */
 static void
 fix_checksum(uint8_t *at, uint32_t from, uint32_t to)
 {
 	uint16_t old;
 	memcpy(&old, at, sizeof(old));
 	uint32_t s = (uint16_t)~old;
-	s += (uint16_t)~(uint16_t)from + (uint16_t)~(uint16_t)(from >> 16);
+	s += (uint16_t) ~(uint16_t)from + (uint16_t) ~(uint16_t)(from >> 16);
 	s += (uint16_t)to + (to >> 16);
 	s = (s & 0xffff) + (s >> 16);
 	s = (s & 0xffff) + (s >> 16);
@@ -26,7 +27,8 @@ fix_checksum(uint8_t *at, uint32_t from, uint32_t to)
 	memcpy(at, &sum, sizeof(sum));
 }
 
-/* Where the transport header keeps a checksum that covers the IP addresses; NULL: nowhere in this packet. */
+/* Where the transport header keeps a checksum that covers the IP addresses; NULL: nowhere in this
+ * packet. */
 static uint8_t *
 transport_checksum(const struct msh_packet *p)
 {
@@ -48,7 +50,8 @@ transport_checksum(const struct msh_packet *p)
 	return rte_pktmbuf_mtod_offset(p->mbuf, uint8_t *, p->l4 + at);
 }
 
-/* Change the address at this offset of an IP header, and the header's checksum. Returns what it was. */
+/* Change the address at this offset of an IP header, and the header's checksum. Returns what it
+ * was. */
 static rte_be32_t
 change_header(struct rte_ipv4_hdr *header, size_t offset, rte_be32_t to)
 {
@@ -79,7 +82,8 @@ static void
 decrement_ttl(struct rte_ipv4_hdr *ip)
 {
 	uint16_t from, to;
-	memcpy(&from, &ip->time_to_live, 2); /* TTL and protocol are one 16-bit word of the header */
+	memcpy(&from, &ip->time_to_live,
+		2); /* TTL and protocol are one 16-bit word of the header */
 	ip->time_to_live--;
 	memcpy(&to, &ip->time_to_live, 2);
 	fix_checksum((uint8_t *)ip + offsetof(struct rte_ipv4_hdr, hdr_checksum), from, to);
@@ -96,8 +100,8 @@ quoted_header(const struct msh_packet *p)
 	uint8_t type = *rte_pktmbuf_mtod_offset(p->mbuf, uint8_t *, p->l4);
 	if (type != 3 && type != 4 && type != 11 && type != 12)
 		return NULL;
-	struct rte_ipv4_hdr *ip =
-		rte_pktmbuf_mtod_offset(p->mbuf, struct rte_ipv4_hdr *, p->l4 + sizeof(struct rte_icmp_hdr));
+	struct rte_ipv4_hdr *ip = rte_pktmbuf_mtod_offset(
+		p->mbuf, struct rte_ipv4_hdr *, p->l4 + sizeof(struct rte_icmp_hdr));
 	return ip->version_ihl == 0x45 ? ip : NULL;
 }
 
@@ -109,10 +113,13 @@ tcp_hints(const struct msh_packet *p)
 	uint8_t flags = *rte_pktmbuf_mtod_offset(p->mbuf, uint8_t *, p->l4 + 13);
 	if (flags & (RTE_TCP_FIN_FLAG | RTE_TCP_RST_FLAG))
 		return MSH_FLOW_CLOSING;
-	return (flags & (RTE_TCP_SYN_FLAG | RTE_TCP_ACK_FLAG)) == RTE_TCP_SYN_FLAG ? MSH_FLOW_OPENING : 0;
+	return (flags & (RTE_TCP_SYN_FLAG | RTE_TCP_ACK_FLAG)) == RTE_TCP_SYN_FLAG
+		       ? MSH_FLOW_OPENING
+		       : 0;
 }
 
-/* Ports of the flow that p is of: source's and destination's; the identifier of an ICMP query for both (RFC 5508). */
+/* Ports of the flow that p is of: source's and destination's; the identifier of an ICMP query for
+ * both (RFC 5508). */
 static void
 flow_ports(const struct msh_packet *p, uint16_t *source, uint16_t *destination)
 {
@@ -136,24 +143,27 @@ is_later_fragment(const struct msh_packet *p)
 }
 
 bool
-msh_redirect_forward(struct msh_worker *worker, const struct msh_config *config, struct msh_packet *p,
-	const struct msh_redirect *r, uint16_t vm)
+msh_redirect_forward(struct msh_worker *worker, const struct msh_config *config,
+	struct msh_packet *p, const struct msh_redirect *r, uint16_t vm)
 {
 	struct rte_ether_hdr *ether = msh_packet_ether(p);
 	struct rte_ipv4_hdr *ip = msh_packet_ipv4(p);
 	struct rte_ipv4_hdr *quoted = quoted_header(p);
 	if (quoted != NULL) {
-		/* The quoted header's own checksum makes up for the change, so that of ICMP stays right; the
-		 * quoted transport checksum is left (RFC 5508 4.2: receivers do not check it). */
+		/* The quoted header's own checksum makes up for the change, so that of ICMP stays
+		 * right; the quoted transport checksum is left (RFC 5508 4.2: receivers do not
+		 * check it). */
 		if (quoted->src_addr == r->vip)
 			change_header(quoted, SOURCE, r->backend);
 	} else if (!is_later_fragment(p)) {
-		struct msh_flow_key key = {.backend = r->backend, .client = ip->src_addr, .proto = p->proto};
+		struct msh_flow_key key = {
+			.backend = r->backend, .client = ip->src_addr, .proto = p->proto};
 		struct msh_flow flow = {.epoch = config->epoch[vm], .vm = vm, .vip = r->vip};
 		flow_ports(p, &key.client_port, &key.backend_port);
 		rte_ether_addr_copy(&r->vip_mac, &flow.vip_mac);
 		rte_ether_addr_copy(&ether->src_addr, &flow.client_mac);
-		if (!msh_flow_keep(worker->flows, &key, &flow, worker->now, tcp_hints(p), config->epoch))
+		if (!msh_flow_keep(
+			    worker->flows, &key, &flow, worker->now, tcp_hints(p), config->epoch))
 			return false;
 	}
 	change_address(p, DESTINATION, r->backend);
@@ -164,8 +174,8 @@ msh_redirect_forward(struct msh_worker *worker, const struct msh_config *config,
 }
 
 static bool
-find_flow(const struct msh_worker *worker, const struct msh_config *config, const struct msh_flow_key *key,
-	unsigned int hints, struct msh_flow *flow)
+find_flow(const struct msh_worker *worker, const struct msh_config *config,
+	const struct msh_flow_key *key, unsigned int hints, struct msh_flow *flow)
 {
 	const struct msh_datapath *dp = worker->datapath;
 	for (unsigned int i = 0; i < dp->worker_count; i++)
@@ -180,7 +190,8 @@ static void
 back_key(const struct msh_packet *p, const struct rte_ipv4_hdr *quoted, struct msh_flow_key *key)
 {
 	const struct rte_ipv4_hdr *ip = msh_packet_ipv4(p);
-	*key = (struct msh_flow_key){.backend = ip->src_addr, .client = ip->dst_addr, .proto = p->proto};
+	*key = (struct msh_flow_key){
+		.backend = ip->src_addr, .client = ip->dst_addr, .proto = p->proto};
 	if (quoted != NULL) {
 		rte_be16_t ports[2] = {0, 0};
 		*key = (struct msh_flow_key){.backend = quoted->dst_addr,
@@ -200,8 +211,8 @@ back_key(const struct msh_packet *p, const struct rte_ipv4_hdr *quoted, struct m
 
 /* Later fragments carry no ports: let them be known by the datagram's id (RFC 791 3.2). */
 static void
-keep_fragment(struct msh_worker *worker, const struct msh_config *config, const struct msh_packet *p,
-	const struct msh_flow *flow)
+keep_fragment(struct msh_worker *worker, const struct msh_config *config,
+	const struct msh_packet *p, const struct msh_flow *flow)
 {
 	const struct rte_ipv4_hdr *ip = msh_packet_ipv4(p);
 	struct msh_flow_key key = {.backend = ip->src_addr,

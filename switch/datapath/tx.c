@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Tx queues: a worker collects what a burst leaves by each port and sends it at once. A port that has no queue for
- * each worker is sent to by its owner alone; the others hand their packets over by a ring a pair of workers. */
+/* Tx queues: a worker collects what a burst leaves by each port and sends it at once. A port that
+ * has no queue for each worker is sent to by its owner alone; the others hand their packets over by
+ * a ring a pair of workers. */
 
 #include "worker.h"
 
 static void
-drop_rest(struct msh_worker *w, uint16_t source, enum msh_drop reason, struct rte_mbuf **packets, uint16_t n)
+drop_rest(struct msh_worker *w, uint16_t source, enum msh_drop reason, struct rte_mbuf **packets,
+	uint16_t n)
 {
 	msh_count(&w->counters[source].drop[reason], n);
 	rte_pktmbuf_free_bulk(packets, n);
@@ -47,7 +49,8 @@ send_queue(struct msh_worker *w, struct msh_port *port, struct msh_txq *q)
 	msh_count(&w->counters[q->source].forwarded, sent);
 	if (unlikely(sent < count)) {
 		msh_count(&out->tx_refused, count - sent);
-		drop_rest(w, q->source, up ? MSH_DROP_TX_FULL : MSH_DROP_LINK_DOWN, q->packet + sent, count - sent);
+		drop_rest(w, q->source, up ? MSH_DROP_TX_FULL : MSH_DROP_LINK_DOWN,
+			q->packet + sent, count - sent);
 	}
 }
 
@@ -59,7 +62,8 @@ hand_over(struct msh_worker *w, const struct msh_port *port, struct msh_txq *q)
 		q->packet[i]->hash.usr = port->index;
 	}
 	struct rte_ring *ring = w->datapath->worker[port->owner].handoff[w->index];
-	uint16_t taken = (uint16_t)rte_ring_sp_enqueue_burst(ring, (void **)q->packet, q->count, NULL);
+	uint16_t taken =
+		(uint16_t)rte_ring_sp_enqueue_burst(ring, (void **)q->packet, q->count, NULL);
 	if (unlikely(taken < q->count))
 		drop_rest(w, q->source, MSH_DROP_HANDOFF_FULL, q->packet + taken, q->count - taken);
 }
@@ -109,9 +113,11 @@ msh_tx_handoff(struct msh_worker *w, const struct msh_config *config)
 	for (unsigned int from = 0; from < w->datapath->worker_count; from++) {
 		if (from == w->index)
 			continue;
-		unsigned int n = rte_ring_sc_dequeue_burst(w->handoff[from], (void **)packets, MSH_BURST_MAX, NULL);
+		unsigned int n = rte_ring_sc_dequeue_burst(
+			w->handoff[from], (void **)packets, MSH_BURST_MAX, NULL);
 		for (unsigned int i = 0; i < n; i++)
-			msh_tx_queue(w, config, (uint16_t)packets[i]->hash.usr, packets[i]->port, packets[i]);
+			msh_tx_queue(w, config, (uint16_t)packets[i]->hash.usr, packets[i]->port,
+				packets[i]);
 		total += (uint16_t)n;
 	}
 	if (total > 0)

@@ -14,7 +14,8 @@ static uint16_t
 run_injected(struct msh_worker *w, const struct msh_config *config)
 {
 	struct rte_mbuf *packets[MSH_BURST_MAX];
-	unsigned int n = rte_ring_sc_dequeue_burst(w->inject, (void **)packets, MSH_BURST_MAX, NULL);
+	unsigned int n =
+		rte_ring_sc_dequeue_burst(w->inject, (void **)packets, MSH_BURST_MAX, NULL);
 	if (n > 0)
 		msh_pipeline_run(w, config, MSH_PORT_SELF, packets, (uint16_t)n);
 	return (uint16_t)n;

@@ -39,7 +39,8 @@ struct msh_worker {
 	uint16_t dirty_count;
 	uint16_t dirty[MSH_PORTS_MAX];
 
-	struct rte_ring *handoff[MSH_WORKERS_MAX]; /* by sending worker: packets for ports that this worker owns */
+	struct rte_ring *handoff[MSH_WORKERS_MAX]; /* by sending worker: packets for ports that this
+						      worker owns */
 	struct rte_ring *inject;                   /* from control: packets of the switch itself */
 	struct rte_ring *neighbors;                /* to control: struct msh_neighbor_seen */
 
@@ -61,16 +62,18 @@ struct msh_datapath {
 	struct msh_worker worker[MSH_WORKERS_MAX];
 };
 
-/* The loop of a worker lcore; argument: its struct msh_worker. Returns 0 when datapath->stop is set. */
+/* The loop of a worker lcore; argument: its struct msh_worker. Returns 0 when datapath->stop is
+ * set. */
 int msh_worker_run(void *worker);
 
-/* Switch n packets that came by the port `source` (MSH_PORT_SELF: made by the switch). Takes them. */
+/* Switch n packets that came by the port `source` (MSH_PORT_SELF: made by the switch). Takes them.
+ */
 void msh_pipeline_run(struct msh_worker *worker, const struct msh_config *config, uint16_t source,
 	struct rte_mbuf **packets, uint16_t n);
 
 /* Queue a packet for a port; takes it. */
-void msh_tx_queue(struct msh_worker *worker, const struct msh_config *config, uint16_t out, uint16_t source,
-	struct rte_mbuf *packet);
+void msh_tx_queue(struct msh_worker *worker, const struct msh_config *config, uint16_t out,
+	uint16_t source, struct rte_mbuf *packet);
 /* Send all that is queued. */
 void msh_tx_flush(struct msh_worker *worker, const struct msh_config *config);
 /* Send what other workers handed over. Returns the number of packets. */

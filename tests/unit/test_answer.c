@@ -25,12 +25,14 @@ check_render(const char *json, const char *expected)
 static void
 test_tables(void **state)
 {
-	check_render("[{\"port\": \"a\", \"rx_packets\": 7}, {\"port\": \"uplink\", \"rx_packets\": 1234, \"vm\": \"x\"}]",
+	check_render("[{\"port\": \"a\", \"rx_packets\": 7}, {\"port\": \"uplink\", "
+		     "\"rx_packets\": 1234, \"vm\": \"x\"}]",
 		"PORT    RX PACKETS  VM\n"
 		"a                7  -\n"
 		"uplink        1234  x\n");
 	check_render("[]", "");
-	check_render("[{\"busy\": 1.25, \"up\": true, \"list\": [1,2]}]", "BUSY  UP   LIST\n 1.2  yes  [1,2]\n");
+	check_render("[{\"busy\": 1.25, \"up\": true, \"list\": [1,2]}]",
+		"BUSY  UP   LIST\n 1.2  yes  [1,2]\n");
 }
 
 static void
@@ -100,7 +102,8 @@ test_text_is_cut(void **state)
 		if (size >= 80) {
 			const char *notice = strstr(buffer, "\n... ");
 			assert_non_null(notice);
-			assert_int_equal(strtoul(notice + 5, NULL, 10), whole - (size_t)(notice + 1 - buffer));
+			assert_int_equal(strtoul(notice + 5, NULL, 10),
+				whole - (size_t)(notice + 1 - buffer));
 			assert_string_equal(buffer + n - strlen(" bytes more\n"), " bytes more\n");
 		}
 		free(buffer);

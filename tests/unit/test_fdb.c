@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* The forwarding table: what was learned is found, pins hold, age and flush forget, threads do not harm. */
+/* The forwarding table: what was learned is found, pins hold, age and flush forget, threads do not
+ * harm. */
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,7 +16,8 @@
 static uint64_t
 key_of(uint32_t n, uint16_t vlan)
 {
-	struct rte_ether_addr mac = {{0x52, 0x54, (uint8_t)(n >> 24), (uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n}};
+	struct rte_ether_addr mac = {{0x52, 0x54, (uint8_t)(n >> 24), (uint8_t)(n >> 16),
+		(uint8_t)(n >> 8), (uint8_t)n}};
 	return msh_fdb_key(&mac, vlan);
 }
 
@@ -135,7 +137,8 @@ race(void *argument)
 		n = n * 1664525u + 1013904223u;
 		uint32_t mac = (n >> 8) % 60000;
 		uint16_t base = (uint16_t)(mac % 8 + 1);
-		msh_fdb_learn(r->fdb, key_of(mac, 0), (uint16_t)(base + (r->port ? 8 : 0)), i / 100000);
+		msh_fdb_learn(
+			r->fdb, key_of(mac, 0), (uint16_t)(base + (r->port ? 8 : 0)), i / 100000);
 		uint16_t port = msh_fdb_lookup(r->fdb, key_of(mac, 0));
 		r->wrong += port != 0 && port != base && port != base + 8;
 	}

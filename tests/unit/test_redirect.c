@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Redirects: what goes out to the backend and what comes back, against checksums computed afresh. */
+/* Redirects: what goes out to the backend and what comes back, against checksums computed afresh.
+ */
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,7 +18,8 @@
 
 static const uint8_t client_mac[6] = {2, 0, 0, 0, 0, 1}, vip_mac[6] = {2, 0, 0, 0, 0, 2},
 		     backend_mac[6] = {2, 0, 0, 0, 0, 3};
-static const uint8_t client_ip[4] = {10, 0, 0, 1}, vip[4] = {10, 0, 0, 2}, backend_ip[4] = {10, 0, 0, 3};
+static const uint8_t client_ip[4] = {10, 0, 0, 1}, vip[4] = {10, 0, 0, 2},
+		     backend_ip[4] = {10, 0, 0, 3};
 
 struct bench {
 	struct msh_datapath dp;
@@ -57,8 +59,8 @@ put16(uint8_t *at, uint16_t value)
 }
 
 static void
-build(struct bench *b, const uint8_t *dmac, const uint8_t *smac, const uint8_t *src, const uint8_t *dst, uint8_t proto,
-	uint16_t sport, uint16_t dport, size_t payload)
+build(struct bench *b, const uint8_t *dmac, const uint8_t *smac, const uint8_t *src,
+	const uint8_t *dst, uint8_t proto, uint16_t sport, uint16_t dport, size_t payload)
 {
 	size_t header = proto == 6 ? 20 : 8;
 	uint8_t *ip = b->frame + 14, *l4 = ip + 20;
@@ -95,7 +97,8 @@ build(struct bench *b, const uint8_t *dmac, const uint8_t *smac, const uint8_t *
 static void
 parse(struct bench *b)
 {
-	b->mbuf = (struct rte_mbuf){.buf_addr = b->frame, .data_len = b->length, .pkt_len = b->length, .nb_segs = 1};
+	b->mbuf = (struct rte_mbuf){
+		.buf_addr = b->frame, .data_len = b->length, .pkt_len = b->length, .nb_segs = 1};
 	msh_packet_parse(&b->packet, &b->mbuf);
 }
 
@@ -114,8 +117,8 @@ back(struct bench *b)
 }
 
 static void
-check_frame(const struct bench *b, const uint8_t *dmac, const uint8_t *smac, const uint8_t *src, const uint8_t *dst,
-	uint8_t ttl)
+check_frame(const struct bench *b, const uint8_t *dmac, const uint8_t *smac, const uint8_t *src,
+	const uint8_t *dst, uint8_t ttl)
 {
 	const uint8_t *ip = b->frame + 14;
 	size_t l4 = (size_t)(ip[2] << 8 | ip[3]) - 20;
@@ -167,7 +170,8 @@ round_trip(struct bench *b, uint8_t proto, bool as_hop, size_t payload)
 	assert_true(forward(b));
 	check_frame(b, backend_mac, vip_mac, client_ip, backend_ip, 63);
 	uint16_t source = proto == 1 ? port : 80;
-	build(b, as_hop ? vip_mac : client_mac, backend_mac, backend_ip, client_ip, proto, source, port, payload);
+	build(b, as_hop ? vip_mac : client_mac, backend_mac, backend_ip, client_ip, proto, source,
+		port, payload);
 	if (proto == 1) {
 		b->frame[34] = 0; /* echo reply */
 		put16(b->frame + 36, 0);
@@ -183,7 +187,8 @@ test_there_and_back(void **state)
 	static const uint8_t protos[] = {1, 6, 17};
 	for (unsigned int i = 0; i < 20000; i++) {
 		round_trip(*state, protos[i % 3], i & 1, (size_t)(rand() % 1400));
-		((struct bench *)*state)->dp.worker[0].now += 100; /* lets unanswered and idle entries go */
+		((struct bench *)*state)->dp.worker[0].now +=
+			100; /* lets unanswered and idle entries go */
 	}
 }
 
@@ -198,7 +203,8 @@ test_udp_without_checksum(void **state)
 	assert_int_equal(b->frame[40] | b->frame[41], 0);
 }
 
-/* Only answers of redirected flows are turned: another port, another client, a flow of an ended registration stay. */
+/* Only answers of redirected flows are turned: another port, another client, a flow of an ended
+ * registration stay. */
 static void
 test_others_are_left_alone(void **state)
 {
@@ -208,8 +214,8 @@ test_others_are_left_alone(void **state)
 	build(b, vip_mac, client_mac, client_ip, vip, 6, 5000, 80, 0);
 	assert_true(forward(b));
 	for (unsigned int i = 0; i < 4; i++) {
-		build(b, client_mac, backend_mac, backend_ip, i == 1 ? other_client : client_ip, i == 2 ? 17 : 6, 80,
-			i == 0 ? 5001 : 5000, 0);
+		build(b, client_mac, backend_mac, backend_ip, i == 1 ? other_client : client_ip,
+			i == 2 ? 17 : 6, 80, i == 0 ? 5001 : 5000, 0);
 		if (i == 3)
 			b->config.epoch[VM] = 8;
 		memcpy(before, b->frame, sizeof(before));

@@ -961,8 +961,8 @@ test_racing_guest(void **state)
 	} while (clock_ns(CLOCK_MONOTONIC) < end);
 	stop = true;
 	pthread_join(guest, NULL);
-	print_message("%lu polls, longest %lu ns; %lu slot, %lu ring, %lu errors\n", polls, longest,
-		counters()->slot_commands, counters()->ring_commands, counters()->errors);
+	print_message("# %lu polls, longest %lu ns; %lu slot, %lu ring, %lu errors\n", polls,
+		longest, counters()->slot_commands, counters()->ring_commands, counters()->errors);
 	assert_true(longest < 20000000);
 	assert_true(counters()->errors > 0 && counters()->ring_commands > 0);
 

@@ -909,7 +909,7 @@ test_model(void **state)
 		for (unsigned int value = 0; value < 16; value++)
 			if (hits[(unsigned char)*layer][value] == 0)
 				fail_msg("no packet reached layer %c value %u", *layer, value);
-	printf("%u packets, %u dropped, no difference from the model\n", packets, dropped);
+	printf("# %u packets, %u dropped, no difference from the model\n", packets, dropped);
 	assert_true(packets >= 100000 && dropped > packets / 20 && dropped < packets * 19 / 20);
 }
 
@@ -972,7 +972,7 @@ test_many(void **state)
 		snprintf(line, sizeof(line), "A " MAC_A " T 7 s 1000 d %u p udp", i);
 		assert_int_equal(run(&fw, line), MSH_OK);
 	}
-	printf("%u filters one by one: %.3f s\n", count, seconds() - start);
+	printf("# %u filters one by one: %.3f s\n", count, seconds() - start);
 	assert_true(seconds() - start < 20); /* sanitizers, valgrind, shared hosts; else 0.1 s */
 	for (unsigned int i = 0; i < count + 1000; i++) {
 		struct frame f = udp_frame(1, (uint16_t)i);

@@ -587,7 +587,7 @@ test_model(void **state)
 		assert_roundtrip(lb);
 		done(lb);
 	}
-	printf("%u packets, %u redirected, no difference from the model\n", packets, redirected);
+	printf("# %u packets, %u redirected, no difference from the model\n", packets, redirected);
 	assert_true(packets > 100000 && redirected > 5000);
 }
 
@@ -658,7 +658,7 @@ test_many(void **state)
 	clock_gettime(CLOCK_MONOTONIC, &end);
 	double seconds =
 		(double)(end.tv_sec - start.tv_sec) + (double)(end.tv_nsec - start.tv_nsec) / 1e9;
-	printf("%u services one by one, 8 backends resolved: %.3f s\n", count, seconds);
+	printf("# %u services one by one, 8 backends resolved: %.3f s\n", count, seconds);
 	assert_true(seconds < 20); /* sanitizers, valgrind, shared hosts; else well below 1 s */
 	for (unsigned int i = 0; i < count + 500; i++) {
 		struct frame f = udp_frame(1, 0, 1, 64);
