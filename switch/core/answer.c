@@ -58,15 +58,16 @@ cut(char *buffer, size_t size, const char *text, size_t length)
 size_t
 msh_answer_text(const struct msh_answer *answer, char *buffer, size_t size)
 {
+	if (size == 0)
+		return 0;
 	char *data = answer->data != NULL ? msh_render(answer->data) : NULL;
 	char *text = NULL;
 	bool sentence = answer->text[0] != '\0';
 	int length = asprintf(&text, "%s%s%s\n%s", msh_status_word(answer->status),
 		sentence ? " " : "", answer->text, data != NULL ? data : "");
 	free(data);
-	if (size == 0 || length < 0) {
-		if (size > 0)
-			buffer[0] = '\0';
+	if (length < 0) {
+		buffer[0] = '\0';
 		return 0;
 	}
 	size_t n = (size_t)length;
