@@ -218,6 +218,8 @@ main(int argc, char **argv)
 	print_percentiles("drop_us", drop, samples, ", ");
 	print_percentiles("pass_us", pass, samples, "}\n");
 	msh_guest_close(b.guest);
+	for (uint16_t port = 0; port < 2; port++)
+		rte_eth_dev_stop(port);
 	rte_eal_cleanup();
 	return 0;
 }
