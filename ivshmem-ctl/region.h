@@ -42,7 +42,8 @@ int msh_region_open(struct msh_region **region, const char *path,
 /* Unmap; `remove`: unlink the file if this region made it. */
 void msh_region_close(struct msh_region *region, bool remove);
 
-/* Take the next command. 1: *command is filled and must be answered; 0: none; -EIO: the file was
+/* Take the next command. 1: *command is filled and must be answered; 0: none, or the last one is
+ * not answered yet; -EIO: the file was
  * truncated under the mapping, the region is of no use any more. Bounded work; now_ns is any
  * monotonic clock. */
 int msh_region_poll(struct msh_region *region, uint64_t now_ns, struct msh_region_command *command);

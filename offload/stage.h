@@ -31,11 +31,12 @@ struct msh_stage {
 	const struct msh_stage_verb *verbs;
 	unsigned int verb_count;
 
-	/* Carry out verbs[verb] with these arguments (words without the verb's own). `old` may be
-	 * NULL: no instance yet. Returns 0 and in *result the instance that is in force from now
-	 * on: a new one, `old` itself when nothing changes (also for a verb that only shows), or
-	 * NULL when nothing remains. Otherwise returns the negative status that it put into the
-	 * answer, and leaves everything as it was. Control lcore. */
+	/* Carry out verbs[verb] with these arguments (words without the verb's own), as many as
+	 * its min and max allow: the caller has counted. `old` may be NULL: no instance yet.
+	 * Returns 0 and in *result the instance that is in force from now on: a new one, `old`
+	 * itself when nothing changes (also for a verb that only shows), or NULL when nothing
+	 * remains. Otherwise returns the negative status that it put into the answer, and leaves
+	 * everything, *result too, as it was. Control lcore. */
 	int (*apply)(const void *old, unsigned int verb, int argc, char *const *argv,
 		struct msh_answer *answer, const void **result);
 

@@ -12,7 +12,8 @@
 
 struct msh_packet {
 	struct rte_mbuf *mbuf;
-	/* Offsets from the start of the frame; 0: that layer is absent, cut short or malformed. */
+	/* Offsets from the start of the frame; 0: that layer is absent, cut short or malformed. l3
+	 * is that of IP only. */
 	uint16_t l3, l4;
 	uint16_t ether_type; /* host order, of what the frame carries behind its tags; below 0x600:
 				none */
