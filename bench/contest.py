@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Two contestants, the same rings, core and generator, in turn: A B B A in short slices with the other one held. The
+machine's speed drifts and each start of a process draws its own memory placement, so that only ratios of neighbors
+count, and both are started anew several times within a contest."""
+
+import shutil
+import statistics
+import tempfile
+
+from generator import Generator
+
+WORKLOADS = {
+    "64 B, 1 flow": {"size": 64},
+    "64 B, 10k flows": {"size": 64, "flows": 10000, "order": "random"},
+    "64 B, 1M flows": {"size": 64, "flows": 1000000, "order": "random"},
+    "1518 B": {"size": 1518, "flows": 10000, "order": "random"},
+    "9000 B": {"size": 9000, "flows": 10000, "order": "random"},
+    "IMIX": {"size": "imix", "flows": 10000, "order": "random"},
+}
+
+
+def slice_of(generator, index, contestant, workload, ms):
+    """Packets a second and busy cycles a packet of one slice."""
+    contestant.let_go()
+    before = contestant.cycles()
+    result = generator.run(index, ms=ms, **workload)
+    after = contestant.cycles()
+    contestant.hold()
+    packets = after[1] - before[1] if after else 0
+    return {"mpps": result["mpps"], "cycles": (after[0] - before[0]) / packets if packets else None,
+            "lost": result["lost"]}
+
+
+def mean(pair, key):
+    values = [part[key] for part in pair if part[key] is not None]
+    return statistics.fmean(values) if values else None
+
+
+def contest(make_a, make_b, workloads, pairs=15, starts=3, ms=1000, packed=False, tell=lambda text: None):
+    """{workload: [pair]}; a pair is {"a": slice, "b": slice} of the means of two slices each."""
+    results = {name: [] for name in workloads}
+    for start in range(starts):
+        directory = tempfile.mkdtemp(prefix="msh-contest-", dir="/tmp")
+        contestants, generator = [make_a(), make_b()], None
+        try:
+            for contestant in contestants:
+                contestant.start(directory)
+            generator = Generator(contestants, directory, packed)
+            for contestant in contestants:
+                contestant.hold()
+            count = pairs // starts + (start < pairs % starts)
+            for name, workload in workloads.items():
+                for number in range(count):
+                    slices = {0: [], 1: []}
+                    for index in (0, 1, 1, 0) if number % 2 == 0 else (1, 0, 0, 1):
+                        slices[index].append(slice_of(generator, index, contestants[index], workload, ms))
+                    pair = {key: {figure: mean(slices[index], figure) for figure in ("mpps", "cycles", "lost")}
+                            for index, key in enumerate("ab")}
+                    results[name].append(pair)
+                    tell("%s, %s: %.2f against %.2f Mpps" % (contestants[1].name, name, pair["a"]["mpps"],
+                                                             pair["b"]["mpps"]))
+        finally:
+            for contestant in contestants:  # whoever is held would not notice that the generator goes
+                contestant.let_go()
+            if generator:
+                generator.stop()
+            for contestant in contestants:
+                contestant.stop()
+            shutil.rmtree(directory, ignore_errors=True)
+    return results
+
+
+def summary(pairs):
+    """Medians, and the ratio a:b of each figure with its quartiles."""
+    out = {"pairs": len(pairs)}
+    for figure in ("mpps", "cycles"):
+        both = [(pair["a"][figure], pair["b"][figure]) for pair in pairs]
+        both = [(a, b) for a, b in both if a and b]
+        if not both:
+            continue
+        ratios = sorted(a / b for a, b in both)
+        quarter = len(ratios) // 4
+        out[figure] = {"a": statistics.median(a for a, _ in both), "b": statistics.median(b for _, b in both),
+                       "ratio": statistics.median(ratios), "low": ratios[quarter], "high": ratios[-1 - quarter]}
+    return out

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What is measured: each joins two ports of the generator, by one worker on core WORKER. A contestant is a class with
+
+    name                    as reports call it
+    start(directory)        makes the processes; the ports' sockets are there when it returns
+    ports                   their devices for the generator, as DPDK --vdev without the name and MAC
+    pids()                  what SIGSTOP and SIGCONT hold and let go
+    cycles()                (busy TSC cycles, packets) so far, or None
+    stop()"""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "tests", "lib"))
+from switch import BUILD, Switch, wait_for  # noqa: E402, F401
+
+CONTROL, WORKER = 0, 1  # cores: that of the generator too, and that of the contestants' loops
+MEMORY_MB = 256
+
+
+class Contestant:
+    def __init__(self, **options):
+        self.processes, self.ports, self.options = [], [], options
+
+    def spawn(self, command, **keywords):
+        self.processes.append(subprocess.Popen(command, start_new_session=True, **keywords))
+        return self.processes[-1]
+
+    def pids(self):
+        return [process.pid for process in self.processes if process.poll() is None]
+
+    def hold(self):
+        for pid in self.pids():
+            os.kill(pid, signal.SIGSTOP)
+
+    def let_go(self):
+        for pid in self.pids():
+            os.kill(pid, signal.SIGCONT)
+
+    def cycles(self):
+        return None
+
+    def stop(self):
+        for process in reversed(self.processes):
+            if process.poll() is None:
+                process.send_signal(signal.SIGCONT)
+                process.terminate()
+                try:
+                    process.wait(10)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+        self.processes = []
+
+
+class Mshswitch(Contestant):
+    name = "mshswitch"
+    switch = None
+
+    def start(self, directory):
+        self.switch = Switch(lcores="%d,%d" % (CONTROL, WORKER), memory=MEMORY_MB, huge=True,
+                             eal=["--in-memory"], name="bench")
+        for port in ("a", "b"):
+            path = "%s/%s" % (self.switch.dir, port)
+            self.switch.ctl("port add %s vhost %s" % (port, path))
+            self.ports.append("path=" + path)
+        for command in self.options.get("commands", ()):
+            self.switch.ctl(command)
+
+    def pids(self):
+        return [self.switch.pid] if self.switch and self.switch.running() else []
+
+    def cycles(self):
+        workers = self.switch.ctl("worker show")
+        return sum(w["busy_cycles"] for w in workers), sum(w["packets"] for w in workers)
+
+    def stop(self):
+        self.let_go()
+        if self.switch:
+            self.switch.close()
+
+
+class Testpmd(Contestant):
+    """DPDK's own forwarder: `io` touches no packet, `mac` rewrites the MACs."""
+
+    mode = "io"
+
+    @property
+    def name(self):
+        return "testpmd " + self.mode
+
+    def start(self, directory):
+        paths = ["%s/testpmd-%s-%d" % (directory, self.mode, port) for port in range(2)]
+        vdevs = ["--vdev=net_vhost%d,iface=%s" % item for item in enumerate(paths)]
+        self.process = self.spawn(
+            ["stdbuf", "-oL", "dpdk-testpmd", "-l", "%d,%d" % (CONTROL, WORKER), "-m", str(MEMORY_MB), "--in-memory", "--no-pci",
+             "--file-prefix=testpmd-" + os.path.basename(directory)] + vdevs +
+            ["--log-level=error", "--", "-i", "--forward-mode=" + self.mode, "--record-core-cycles", "--no-lsc-interrupt"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0,
+            env=dict(os.environ, RUNTIME_DIRECTORY=directory))
+        self.ask("start")
+        self.ports = ["path=" + path for path in paths]
+
+    def ask(self, command):
+        """Its answer ends where it complains about a word that it does not know: it has no other mark."""
+        self.process.stdin.write((command + "\nend\n").encode())
+        said = b""
+        while b"Command not found" not in said:
+            part = os.read(self.process.stdout.fileno(), 4096)
+            if not part:
+                raise RuntimeError("testpmd ended:\n" + said.decode(errors="replace"))
+            said += part
+        return said.decode(errors="replace")
+
+    def cycles(self):
+        found = re.search(r"total cycles=(\d+) / total \w+ packets=(\d+)", self.ask("show fwd stats all"))
+        return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
+class TestpmdMac(Testpmd):
+    mode = "mac"
+
+
+class Ovs(Contestant):
+    """Open vSwitch on DPDK with its NORMAL action; its own database and directory."""
+
+    name = "OVS-DPDK"
+
+    def start(self, directory):
+        self.dir = directory + "/ovs"
+        os.mkdir(self.dir)
+        self.env = dict(os.environ, OVS_RUNDIR=self.dir, OVS_LOGDIR=self.dir, OVS_DBDIR=self.dir,
+                        RUNTIME_DIRECTORY=self.dir)
+        database = self.dir + "/conf.db"
+        self.db = "unix:%s/db.sock" % self.dir
+        subprocess.run(["ovsdb-tool", "create", database, "/usr/share/openvswitch/vswitch.ovsschema"], check=True)
+        quiet = {"env": self.env, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        server = self.spawn(["ovsdb-server", database, "--remote=p" + self.db, "--unixctl=%s/db.ctl" % self.dir], **quiet)
+        wait_for(lambda: os.path.exists(self.dir + "/db.sock") or server.poll() is not None, 10, "no ovsdb-server")
+        self.vsctl("--no-wait", "init")
+        self.vsctl("--no-wait", "set", "Open_vSwitch", ".", "other_config:dpdk-init=true",
+                   "other_config:dpdk-socket-mem=512", "other_config:pmd-cpu-mask=%#x" % (1 << WORKER),
+                   "other_config:dpdk-lcore-mask=%#x" % (1 << CONTROL),
+                   "other_config:dpdk-extra=--no-pci --in-memory --file-prefix=ovs-" + os.path.basename(directory))
+        self.vswitchd = self.spawn(["/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk", self.db,
+                                    "--unixctl=%s/vswitchd.ctl" % self.dir], **quiet)
+        self.vsctl("add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=netdev")
+        for port in ("a", "b"):
+            self.vsctl("add-port", "br0", port, "--", "set", "Interface", port, "type=dpdkvhostuser")
+            wait_for(lambda: os.path.exists("%s/%s" % (self.dir, port)), 10, "no socket of OVS")
+            self.ports.append("path=%s/%s" % (self.dir, port))
+        for command in self.options.get("flows", ()):
+            subprocess.run(["ovs-ofctl", "add-flow", "br0", command], env=self.env, check=True)
+
+    def vsctl(self, *words):
+        subprocess.run(["ovs-vsctl", "--timeout=30", "--db=" + self.db, *words], env=self.env, check=True)
+
+    def pids(self):
+        return [self.vswitchd.pid]
+
+    def cycles(self):
+        said = subprocess.run(["ovs-appctl", "-t", self.dir + "/vswitchd.ctl", "dpif-netdev/pmd-stats-show"],
+                              env=self.env, text=True, stdout=subprocess.PIPE, check=True).stdout
+        said = said[said.index("pmd thread"):].split("main thread")[0]
+        busy = re.search(r"processing cycles: (\d+)", said)
+        packets = re.search(r"packets received: (\d+)", said)
+        return (int(busy[1]) if busy else 0), (int(packets[1]) if packets else 0)
+
+
+class LinuxBridge(Contestant):
+    """The kernel's bridge with an nftables chain in its path. The generator has packet sockets on veths; what comes by
+    them is steered to the core WORKER."""
+
+    name = "Linux bridge"
+
+    def start(self, directory):
+        self.suffix = str(os.getpid())
+        names = ["mb%s%s" % (side, self.suffix) for side in "ab"]
+        self.bridge = "mbr" + self.suffix
+        self.ip("link", "add", self.bridge, "type", "bridge", "stp_state", "0")
+        for name in names:
+            self.ip("link", "add", name, "type", "veth", "peer", "name", name + "x")
+            self.ip("link", "set", name + "x", "master", self.bridge)
+            with open("/sys/class/net/%sx/queues/rx-0/rps_cpus" % name, "w") as stream:
+                stream.write("%x" % (1 << WORKER))
+            for link in (name, name + "x"):
+                self.ip("link", "set", link, "up")
+        self.ip("link", "set", self.bridge, "up")
+        rules = "table bridge msh { chain f { type filter hook forward priority 0; policy accept; counter; }; }"
+        subprocess.run(["nft", rules], check=True)
+        self.ports = ["iface=" + name for name in names]
+
+    @staticmethod
+    def ip(*words):
+        subprocess.run(["ip", *words], check=True)
+
+    def stop(self):
+        if not hasattr(self, "bridge"):
+            return
+        subprocess.run(["nft", "delete table bridge msh"], stderr=subprocess.DEVNULL)
+        for link in [port[6:] for port in self.ports] + [self.bridge]:
+            subprocess.run(["ip", "link", "del", link], stderr=subprocess.DEVNULL)
+
+
+ALL = [Mshswitch, Testpmd, TestpmdMac, Ovs, LinuxBridge]

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The traffic generator, attached to contestants: two ports each."""
+
+import json
+import os
+import subprocess
+
+from contestants import BUILD, CONTROL
+
+
+class Generator:
+    """Port 2i and 2i+1 belong to contestants[i]. packed: packed in-order rings."""
+
+    def __init__(self, contestants, directory, packed=False):
+        devices = []
+        for contestant in contestants:
+            for port in contestant.ports:
+                number = len(devices)
+                if port.startswith("path="):
+                    device = "virtio_user%d,%s,queues=1,queue_size=256,mac=52:54:00:00:00:%02x%s" % (
+                        number, port, number + 16, ",packed_vq=1,in_order=1" if packed else "")
+                else:
+                    device = "net_af_packet%d,%s,blocksz=65536,framesz=16384,framecnt=256,qpairs=1" % (number, port)
+                devices.append("--vdev=" + device)
+        command = [BUILD + "/bench/msh-generator", "-l", str(CONTROL), "-m", "512", "--in-memory", "--single-file-segments",
+                   "--no-pci", "--log-level=error",
+                   "--file-prefix=generator-" + os.path.basename(directory)] + devices + ["--"]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                        env=dict(os.environ, RUNTIME_DIRECTORY=directory), start_new_session=True)
+        self.read()
+
+    def read(self):
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError("the generator ended with %s" % self.process.wait())
+        answer = json.loads(line)
+        if "error" in answer:
+            raise RuntimeError("the generator: " + answer["error"])
+        return answer
+
+    def run(self, contestant, both=False, **words):
+        """One run through contestants[contestant]; words are those of the generator, see generator/main.c."""
+        first = 2 * contestant
+        routes = "%d:%d" % (first, first + 1) + (",%d:%d" % (first + 1, first) if both else "")
+        words = ["routes=" + routes] + ["%s=%s" % item for item in words.items()]
+        self.process.stdin.write(" ".join(words) + "\n")
+        self.process.stdin.flush()
+        return self.read()
+
+    def stop(self):
+        self.process.stdin.close()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()

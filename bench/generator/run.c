@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "run.h"
+
+#include <rte_cycles.h>
+#include <rte_ethdev.h>
+#include <string.h>
+
+#define BURST 32
+#define DRAIN_MS 20 /* stragglers come within */
+#define STAMP_EVERY 16
+
+struct state {
+	struct run *run;
+	struct rte_mempool *pool;
+	struct result *result;
+	bool counting;
+	uint16_t port[PORTS_MAX]; /* that receive */
+	unsigned int ports;
+	uint64_t due, stamps;
+};
+
+static void
+receive(struct state *s)
+{
+	struct rte_mbuf *packets[BURST];
+	for (unsigned int i = 0; i < s->ports; i++) {
+		uint16_t n = rte_eth_rx_burst(s->port[i], 0, packets, BURST);
+		if (n == 0)
+			continue;
+		uint64_t now = s->run->latency ? rte_rdtsc() : 0;
+		for (uint16_t p = 0; p < n; p++) {
+			if (s->counting)
+				s->result->bytes += packets[p]->pkt_len;
+			if (!s->run->latency || packets[p]->data_len < FRAME_MIN)
+				continue;
+			const struct stamp *stamp =
+				rte_pktmbuf_mtod_offset(packets[p], struct stamp *, STAMP_OFFSET);
+			if (s->counting && stamp->magic == STAMP_MAGIC && now > stamp->tsc)
+				histogram_add(&s->result->latency, now - stamp->tsc);
+		}
+		s->result->all_received += n;
+		if (s->counting)
+			s->result->received += n;
+		rte_pktmbuf_free_bulk(packets, n);
+	}
+}
+
+/* The stamp or what an earlier one left: buffers come back with their bytes. */
+static void
+stamp(struct state *s, struct rte_mbuf *packet)
+{
+	struct stamp *at = rte_pktmbuf_mtod_offset(packet, struct stamp *, STAMP_OFFSET);
+	bool now = s->stamps++ % STAMP_EVERY == 0;
+	at->magic = now ? STAMP_MAGIC : 0;
+	at->tsc = now ? rte_rdtsc() : 0;
+}
+
+static int
+send_burst(struct state *s, const struct run_route *route, uint16_t n)
+{
+	struct rte_mbuf *packets[BURST];
+	if (rte_pktmbuf_alloc_bulk(s->pool, packets, n) != 0)
+		return -1;
+	for (uint16_t i = 0; i < n; i++) {
+		traffic_next(&s->run->traffic, &route->route, packets[i]);
+		if (s->run->latency)
+			stamp(s, packets[i]);
+	}
+	uint16_t sent = rte_eth_tx_burst(route->from, 0, packets, n);
+	s->result->all_sent += sent;
+	if (s->counting) {
+		s->result->sent += sent;
+		s->result->refused += (uint16_t)(n - sent);
+	}
+	if (sent < n)
+		rte_pktmbuf_free_bulk(packets + sent, n - sent);
+	return 0;
+}
+
+/* How many packets the rate allows now, and the time when the next is due. */
+static uint16_t
+allowance(struct state *s, uint64_t now)
+{
+	if (s->run->rate <= 0)
+		return BURST;
+	double gap = (double)rte_get_tsc_hz() / s->run->rate;
+	if (s->due > now)
+		return 0;
+	uint64_t n = (uint64_t)((double)(now - s->due) / gap) + 1;
+	if (n > BURST)
+		n = BURST;
+	s->due += (uint64_t)((double)n * gap);
+	/* What the machine took away is not caught up with: a burst later is not the same load. */
+	if (s->due + (uint64_t)(BURST * gap) < now)
+		s->due = now;
+	return (uint16_t)n;
+}
+
+static int
+send_for(struct state *s, unsigned int ms)
+{
+	uint64_t now = rte_rdtsc(), end = now + rte_get_tsc_hz() / 1000 * ms;
+	unsigned int turn = 0;
+	s->due = now;
+	for (; now < end; now = rte_rdtsc()) {
+		uint16_t n = allowance(s, now);
+		if (n > 0 && send_burst(s, &s->run->route[turn++ % s->run->routes], n) != 0)
+			return -1;
+		receive(s);
+	}
+	return 0;
+}
+
+static void
+receive_for(struct state *s, unsigned int ms)
+{
+	uint64_t end = rte_rdtsc() + rte_get_tsc_hz() / 1000 * ms;
+	while (rte_rdtsc() < end)
+		receive(s);
+}
+
+/* A frame back along each route, so that what learns MACs knows where they are. */
+static int
+announce(struct state *s)
+{
+	struct traffic one = {.size = {FRAME_MIN}, .sizes = 1, .flows = 1};
+	for (unsigned int i = 0; i < s->run->routes; i++) {
+		const struct run_route *r = &s->run->route[i];
+		struct route back = {r->route.destination, r->route.source, r->route.destination_ip,
+			r->route.source_ip};
+		struct rte_mbuf *packet = rte_pktmbuf_alloc(s->pool);
+		if (packet == NULL)
+			return -1;
+		traffic_next(&one, &back, packet);
+		if (rte_eth_tx_burst(r->to, 0, &packet, 1) == 0)
+			rte_pktmbuf_free(packet);
+	}
+	return 0;
+}
+
+int
+run_traffic(struct run *run, struct rte_mempool *pool, struct result *result)
+{
+	struct state s = {.run = run, .pool = pool, .result = result};
+	bool seen[PORTS_MAX] = {false};
+	memset(result, 0, sizeof(*result));
+	for (unsigned int i = 0; i < run->routes; i++)
+		for (unsigned int end = 0; end < 2; end++) {
+			uint16_t port = end == 0 ? run->route[i].to : run->route[i].from;
+			if (!seen[port])
+				s.port[s.ports++] = port;
+			seen[port] = true;
+		}
+	if (announce(&s) != 0)
+		return -1;
+	receive_for(&s, DRAIN_MS);
+	result->all_received = 0;
+	int rc = send_for(&s, run->warmup);
+	s.counting = true;
+	uint64_t start = rte_rdtsc();
+	if (rc == 0)
+		rc = send_for(&s, run->ms);
+	result->seconds = (double)(rte_rdtsc() - start) / (double)rte_get_tsc_hz();
+	s.counting = false;
+	receive_for(&s, DRAIN_MS);
+	return rc;
+}

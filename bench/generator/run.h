@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+
+/* One run: routes, traffic, a rate, a time; and what came of it. */
+
+#include "histogram.h"
+#include "traffic.h"
+
+#define PORTS_MAX 32
+#define ROUTES_MAX 64
+
+struct run_route {
+	uint16_t from, to; /* ports */
+	struct route route;
+};
+
+struct run {
+	struct traffic traffic;
+	struct run_route route[ROUTES_MAX];
+	unsigned int routes;
+	double rate;         /* packets a second of all routes; 0: as many as are taken */
+	unsigned int ms;     /* counted */
+	unsigned int warmup; /* ms before that */
+	bool latency;        /* stamp packets */
+};
+
+struct result {
+	double seconds;
+	uint64_t sent, received, bytes;  /* within the counted time */
+	uint64_t all_sent, all_received; /* from the first packet to the last straggler */
+	uint64_t refused;                /* offered, and not taken by the ring, within the time */
+	struct histogram latency;        /* TSC cycles */
+};
+
+/* Returns 0, or -1 when packets are short. Empties the rings before and after. */
+int run_traffic(struct run *run, struct rte_mempool *pool, struct result *result);
