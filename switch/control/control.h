@@ -74,6 +74,7 @@ struct msh_control {
 	struct msh_datapath datapath;
 	struct msh_port_entry port[MSH_PORTS_MAX];
 	struct msh_vm vm[MSH_VMS_MAX];
+	unsigned int regions; /* polled in the last turn */
 	struct msh_worker_sample sample[MSH_WORKERS_MAX];
 	uint32_t last_epoch;
 	uint64_t started_ns;

@@ -11,7 +11,8 @@
 #include "control.h"
 #include "retire.h"
 
-#define NAP_NS 50000 /* a region is looked at at least this often */
+#define NAP_NS 50000        /* a region is looked at at least this often */
+#define LONG_NAP_NS 1000000 /* without regions: neighbours, retiring */
 #define SECOND_NS 1000000000ull
 #define REFRESH_SECONDS 30 /* between questions for MACs that are known */
 /* The whole forwarding table within a minute, in steps of a tick. */
@@ -76,6 +77,6 @@ msh_control_run(struct msh_control *control, const volatile sig_atomic_t *stop)
 		unsigned int n = msh_vms_poll(control);
 		msh_neighbors_poll(control);
 		msh_retire_poll();
-		msh_socket_poll(control, n > 0 ? 0 : NAP_NS);
+		msh_socket_poll(control, n > 0 ? 0 : control->regions > 0 ? NAP_NS : LONG_NAP_NS);
 	}
 }

@@ -185,9 +185,12 @@ unsigned int
 msh_vms_poll(struct msh_control *control)
 {
 	unsigned int n = 0;
+	control->regions = 0;
 	for (unsigned int i = 1; i < MSH_VMS_MAX; i++)
-		if (control->vm[i].region != NULL)
+		if (control->vm[i].region != NULL) {
 			n += poll_region(control, &control->vm[i]);
+			control->regions++;
+		}
 	return n;
 }
 
