@@ -10,7 +10,8 @@
 #include "worker.h"
 
 #define FLOOD UINT16_MAX
-#define REDIRECTS_MAX 4 /* one packet's way through VMs that each send it on */
+#define NO_KEY UINT64_MAX /* no MAC in a VLAN has this one */
+#define REDIRECTS_MAX 4   /* one packet's way through VMs that each send it on */
 
 static bool
 is_allowed(const struct msh_guard *guard, const struct rte_ether_addr *source)
@@ -39,19 +40,24 @@ pinned_port(const struct msh_worker *w, const struct rte_ether_addr *mac)
 	return msh_fdb_lookup(w->datapath->fdb, msh_fdb_key(mac, 0));
 }
 
+/* Packets of a burst often go from one host to another: what was found for the last one is looked
+ * at first. Only within a burst, so that nothing in it grows stale. */
+struct last_seen {
+	uint64_t source, destination; /* msh_fdb_key */
+	bool admitted;
+	uint16_t port;
+};
+
 /* Learn where the frame comes from. False: its source MAC is not its own, it must be dropped. */
 static bool
 admit(struct msh_worker *w, const struct msh_topology *topology, uint16_t source,
-	const struct rte_mbuf *m)
+	const struct rte_ether_addr *mac, uint16_t vlan)
 {
-	const struct rte_ether_addr *mac =
-		&rte_pktmbuf_mtod(m, const struct rte_ether_hdr *)->src_addr;
 	const struct msh_port *in = topology->port[source];
 	if (topology->guard[source] != NULL)
 		return is_allowed(topology->guard[source], mac);
 	if (unlikely(in == NULL || rte_is_multicast_ether_addr(mac) || rte_is_zero_ether_addr(mac)))
 		return true;
-	uint16_t vlan = vlan_of(m);
 	if (unlikely(vlan != 0 && topology->vm[pinned_port(w, mac)] != 0))
 		return false;
 	if (!in->learn)
@@ -59,15 +65,13 @@ admit(struct msh_worker *w, const struct msh_topology *topology, uint16_t source
 	return msh_fdb_learn(w->datapath->fdb, msh_fdb_key(mac, vlan), source, w->now);
 }
 
-/* Index of the port that the frame should leave by, or FLOOD. */
+/* Index of the port that a frame should leave by, or FLOOD. */
 static uint16_t
-find_port(const struct msh_worker *w, const struct msh_topology *topology, const struct rte_mbuf *m)
+find_port(const struct msh_worker *w, const struct msh_topology *topology,
+	const struct rte_ether_addr *mac, uint16_t vlan)
 {
-	const struct rte_ether_addr *mac =
-		&rte_pktmbuf_mtod(m, const struct rte_ether_hdr *)->dst_addr;
 	if (unlikely(rte_is_multicast_ether_addr(mac)))
 		return FLOOD;
-	uint16_t vlan = vlan_of(m);
 	uint16_t port = msh_fdb_lookup(w->datapath->fdb, msh_fdb_key(mac, vlan));
 	if (port == 0 && vlan != 0) {
 		uint16_t pinned = pinned_port(w, mac);
@@ -145,7 +149,8 @@ apply_verdicts(struct msh_worker *w, const struct msh_config *config, struct msh
 		} else if (v->action == MSH_REDIRECT &&
 			   msh_redirect_forward(w, config, p, v->redirect, vm)) {
 			msh_count(&counters->vm_redirected, 1);
-			burst->out[i] = find_port(w, config->topology, p->mbuf);
+			burst->out[i] = find_port(w, config->topology,
+				&msh_packet_ether(p)->dst_addr, vlan_of(p->mbuf));
 			redirected |= UINT64_C(1) << i;
 		} else {
 			msh_tx_queue(w, config, port, burst->in_port, p->mbuf);
@@ -163,8 +168,7 @@ deliver(struct msh_worker *w, const struct msh_config *config, struct msh_burst 
 	uint16_t vm = config->topology->vm[out];
 	const struct msh_vm_stages *stages = config->stages[vm];
 	if (stages == NULL) {
-		MSH_FOREACH_BIT (i, mask)
-			msh_tx_queue(w, config, out, burst->in_port, burst->packet[i].mbuf);
+		msh_tx_queue_mask(w, config, out, burst, mask);
 		return 0;
 	}
 	MSH_FOREACH_BIT (i, mask)
@@ -257,35 +261,57 @@ dispatch(struct msh_worker *w, const struct msh_config *config, struct msh_burst
 	}
 }
 
+/* Where the packet of a burst goes: a port's index, FLOOD, or 0 when it was dropped. */
+static uint16_t
+forward(struct msh_worker *w, const struct msh_config *config, struct msh_packet *p,
+	uint16_t source, struct last_seen *last)
+{
+	struct rte_mbuf *m = p->mbuf;
+	if (unlikely(m->data_len < sizeof(struct rte_ether_hdr))) {
+		msh_drop(w, source, MSH_DROP_RUNT, m);
+		return 0;
+	}
+	const struct rte_ether_hdr *ether = msh_packet_ether(p);
+	uint16_t vlan = vlan_of(m);
+	uint64_t key = msh_fdb_key(&ether->src_addr, vlan);
+	if (key != last->source) {
+		last->admitted = admit(w, config->topology, source, &ether->src_addr, vlan);
+		last->source = key;
+	}
+	if (unlikely(!last->admitted)) {
+		msh_drop(w, source, MSH_DROP_SPOOFED, m);
+		return 0;
+	}
+	if (config->has_redirects)
+		look_back(w, config, p, source);
+	key = msh_fdb_key(&ether->dst_addr, vlan);
+	if (key != last->destination) {
+		last->port = find_port(w, config->topology, &ether->dst_addr, vlan);
+		last->destination = key;
+	}
+	if (unlikely(last->port == source)) {
+		msh_drop(w, source, MSH_DROP_SAME_PORT, m);
+		return 0;
+	}
+	return last->port;
+}
+
 void
 msh_pipeline_run(struct msh_worker *w, const struct msh_config *config, uint16_t source,
 	struct rte_mbuf **packets, uint16_t n)
 {
 	struct msh_burst *burst = &w->burst;
+	struct last_seen last = {.source = NO_KEY, .destination = NO_KEY};
 	uint64_t todo = 0;
 	uint64_t bytes = 0;
 	burst->count = n;
 	burst->in_port = source;
 	burst->worker = w->index;
 	for (uint16_t i = 0; i < n; i++) {
-		struct rte_mbuf *m = packets[i];
-		bytes += m->pkt_len;
-		burst->packet[i].mbuf = m;
-		if (unlikely(m->data_len < sizeof(struct rte_ether_hdr))) {
-			msh_drop(w, source, MSH_DROP_RUNT, m);
-			continue;
-		}
-		if (unlikely(!admit(w, config->topology, source, m))) {
-			msh_drop(w, source, MSH_DROP_SPOOFED, m);
-			continue;
-		}
-		if (config->has_redirects)
-			look_back(w, config, &burst->packet[i], source);
-		burst->out[i] = find_port(w, config->topology, m);
-		if (unlikely(burst->out[i] == source))
-			msh_drop(w, source, MSH_DROP_SAME_PORT, m);
-		else
-			todo |= UINT64_C(1) << i;
+		bytes += packets[i]->pkt_len;
+		burst->packet[i].mbuf = packets[i];
+		burst->out[i] = forward(w, config, &burst->packet[i], source, &last);
+		todo |= (uint64_t)(burst->out[i] != 0) << i;
 	}
 	msh_count(&w->counters[source].rx_packets, n);
 	msh_count(&w->counters[source].rx_bytes, bytes);

@@ -98,6 +98,14 @@ msh_tx_queue(struct msh_worker *w, const struct msh_config *config, uint16_t out
 }
 
 void
+msh_tx_queue_mask(struct msh_worker *w, const struct msh_config *config, uint16_t out,
+	const struct msh_burst *burst, uint64_t mask)
+{
+	MSH_FOREACH_BIT (i, mask)
+		msh_tx_queue(w, config, out, burst->in_port, burst->packet[i].mbuf);
+}
+
+void
 msh_tx_flush(struct msh_worker *w, const struct msh_config *config)
 {
 	for (uint16_t i = 0; i < w->dirty_count; i++)

@@ -74,6 +74,9 @@ void msh_pipeline_run(struct msh_worker *worker, const struct msh_config *config
 /* Queue a packet for a port; takes it. */
 void msh_tx_queue(struct msh_worker *worker, const struct msh_config *config, uint16_t out,
 	uint16_t source, struct rte_mbuf *packet);
+/* The same for the packets of a mask. */
+void msh_tx_queue_mask(struct msh_worker *worker, const struct msh_config *config, uint16_t out,
+	const struct msh_burst *burst, uint64_t mask);
 /* Send all that is queued. */
 void msh_tx_flush(struct msh_worker *worker, const struct msh_config *config);
 /* Send what other workers handed over. Returns the number of packets. */
