@@ -12,18 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "frames.h"
 #include "packet.h"
-
-static uint64_t seed = 0x9e3779b97f4a7c15;
-
-static uint32_t
-any(uint32_t below)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return (uint32_t)(seed >> 32) % below;
-}
 
 /* Parse the first `first` bytes of a packet of `total`. */
 static struct msh_packet

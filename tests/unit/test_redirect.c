@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "eal.h"
+#include "frames.h"
 #include "redirect.h"
 
 #define VM 1
@@ -49,13 +50,6 @@ transport_sum(const uint8_t *ip, size_t length, uint8_t proto)
 	for (unsigned int i = 12; i < 20; i += 2)
 		pseudo += (uint32_t)ip[i] << 8 | ip[i + 1];
 	return naive_sum(ip + 20, length, pseudo);
-}
-
-static void
-put16(uint8_t *at, uint16_t value)
-{
-	at[0] = (uint8_t)(value >> 8);
-	at[1] = (uint8_t)value;
 }
 
 static void
