@@ -33,6 +33,7 @@ class FakeSwitch:
         with open(path, "a+b") as stream:
             stream.truncate(size)
             self.memory = mmap.mmap(stream.fileno(), size)
+        self.words = memoryview(self.memory).cast("I")  # one store each: struct would write byte by byte
         self.size, self.ring, self.stopped, self.commands = size, size // 4, False, []
         self.start(session)
         self.thread = threading.Thread(target=self.serve, daemon=True)
@@ -48,10 +49,10 @@ class FakeSwitch:
         self.store(HEADER, MAGIC)
 
     def load(self, offset):
-        return struct.unpack_from("<I", self.memory, offset)[0]
+        return self.words[offset // 4]
 
     def store(self, offset, value):
-        struct.pack_into("<I", self.memory, offset, value & 0xFFFFFFFF)
+        self.words[offset // 4] = value & 0xFFFFFFFF
 
     def get(self, base, count, length):
         return bytes(self.memory[base + (count + i) % self.ring] for i in range(length))
