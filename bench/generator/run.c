@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "run.h"
 
+#include <assert.h>
 #include <rte_cycles.h>
 #include <rte_ethdev.h>
 #include <string.h>
@@ -101,6 +102,7 @@ send_for(struct state *s, unsigned int ms)
 {
 	uint64_t now = rte_rdtsc(), end = now + rte_get_tsc_hz() / 1000 * ms;
 	unsigned int turn = 0;
+	assert(s->run->routes > 0);
 	s->due = now;
 	for (; now < end; now = rte_rdtsc()) {
 		uint16_t n = allowance(s, now);

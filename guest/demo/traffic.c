@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* The demo's client. Prints its counters since the start as JSON, twice a second, as msh-sample does.
- *   traffic flood PPS TO FROM:PORT...     UDP to PORT of TO in turn from each FROM, PPS packets a second
- *   traffic get RATE URL-PATH TO FROM...  GET from TO, in turn from each FROM, one after the other, at most
- *                                         RATE a second. A request counts when all of its body came. */
+/* The demo's client. Prints its counters since the start as JSON, twice a second, as msh-sample
+ * does. traffic flood PPS TO FROM:PORT...     UDP to PORT of TO in turn from each FROM, PPS packets
+ * a second traffic get RATE URL-PATH TO FROM...  GET from TO, in turn from each FROM, one after the
+ * other, at most RATE a second. A request counts when all of its body came. */
 
 #include <arpa/inet.h>
 #include <err.h>
@@ -83,14 +83,17 @@ flood(double pps, const char *to, int count, char **from)
 			err(1, "connect to %s", to);
 	}
 	for (uint64_t tick = start;; tick += TICK_NS) {
-		/* Against the clock, not by the tick: a guest that had to wait for its CPU catches up. */
+		/* Against the clock, not by the tick: a guest that had to wait for its CPU catches
+		 * up. */
 		uint64_t due = (uint64_t)(pps * (double)(now_ns() - start) / NS);
 
 		for (int batch = 0; sent < due && batch < 1000; batch++, sent++)
-			if (send(fds[sent % (uint64_t)count], "let me in", 9, 0) < 0 && errno == ENOBUFS)
+			if (send(fds[sent % (uint64_t)count], "let me in", 9, 0) < 0 &&
+				errno == ENOBUFS)
 				break;
 		if (now_ns() >= report) {
-			printf("{\"time\":%.3f,\"sent\":%ju}\n", (double)now_ns() / NS, (uintmax_t)sent);
+			printf("{\"time\":%.3f,\"sent\":%ju}\n", (double)now_ns() / NS,
+				(uintmax_t)sent);
 			fflush(stdout);
 			report += REPORT_NS;
 		}
@@ -116,7 +119,8 @@ get_one(const char *from, const char *to, const char *request)
 		send(fd, request, strlen(request), MSG_NOSIGNAL) > 0) {
 		ssize_t n;
 
-		/* The server waits for an ACK before its last, short segment: 40 ms of nothing, otherwise. */
+		/* The server waits for an ACK before its last, short segment: 40 ms of nothing,
+		 * otherwise. */
 		do {
 			setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof(on));
 			n = recv(fd, text + total, sizeof(text) - 1 - total, 0);
@@ -125,8 +129,8 @@ get_one(const char *from, const char *to, const char *request)
 		text[total] = '\0';
 		body = strstr(text, "\r\n\r\n");
 		char *length = strstr(text, "Content-Length:");
-		if (body != NULL && length != NULL && length < body && strncmp(text, "HTTP/1", 6) == 0 &&
-			strncmp(text + 8, " 200", 4) == 0)
+		if (body != NULL && length != NULL && length < body &&
+			strncmp(text, "HTTP/1", 6) == 0 && strncmp(text + 8, " 200", 4) == 0)
 			want = strtoul(length + strlen("Content-Length:"), NULL, 10);
 	}
 	close(fd);
@@ -154,9 +158,10 @@ get(double rate, const char *path, const char *to, int count, char **from)
 			waited += now_ns() - begin;
 		}
 		if (now_ns() >= report) {
-			printf("{\"time\":%.3f,\"ok\":%ju,\"failed\":%ju,\"bytes\":%ju,\"waited\":%.6f}\n",
-				(double)now_ns() / NS, (uintmax_t)ok, (uintmax_t)failed, (uintmax_t)bytes,
-				(double)waited / NS);
+			printf("{\"time\":%.3f,\"ok\":%ju,\"failed\":%ju,\"bytes\":%ju,\"waited\":%"
+			       ".6f}\n",
+				(double)now_ns() / NS, (uintmax_t)ok, (uintmax_t)failed,
+				(uintmax_t)bytes, (double)waited / NS);
 			fflush(stdout);
 			report += REPORT_NS;
 		}

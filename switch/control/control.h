@@ -41,6 +41,7 @@ struct msh_port_entry {
 struct msh_vm_address {
 	struct rte_ether_addr mac;
 	uint16_t port;
+	uint32_t epoch; /* of its redirected flows */
 };
 
 struct msh_vm {
@@ -54,8 +55,7 @@ struct msh_vm {
 	const char *region_lost;   /* why the region was given up, or NULL */
 	const void *instance[MSH_STAGES_MAX];
 	const struct msh_vm_stages *stages; /* published */
-	uint32_t epoch;
-	uint64_t commands, refused; /* from its region */
+	uint64_t commands, refused;         /* from its region */
 };
 
 /* Who gave a command. */
@@ -124,7 +124,7 @@ void msh_stages_clear(struct msh_control *control, struct msh_vm *vm);
 /* publish.c: both return 0, or -ENOMEM with the old version still in force. */
 /* Ports, VMs or their addresses changed. */
 int msh_publish_topology(struct msh_control *control);
-/* Stages of a VM changed: control->vm[].stages and epoch. */
+/* Stages of a VM changed: control->vm[].stages. */
 int msh_publish_stages(struct msh_control *control);
 /* Without workers: free what is in force. */
 void msh_publish_end(struct msh_control *control);

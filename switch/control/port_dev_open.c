@@ -97,6 +97,10 @@ start(struct msh_port *port, unsigned int workers, const char *devargs, struct m
 	if (rc == 0) {
 		port->own_tx_queues = info.max_tx_queues >= workers;
 		rc = set_up_queues(port, workers, &info);
+		if (rc != 0 && port->own_tx_queues && workers > 1) {
+			port->own_tx_queues = false; /* some drivers want as many rx as tx queues */
+			rc = set_up_queues(port, workers, &info);
+		}
 	}
 	if (rc == 0)
 		rc = rte_eth_dev_start(port->ethdev);

@@ -77,7 +77,6 @@ fill_config(struct msh_config *config, const struct msh_control *control)
 		if (vm->index == 0)
 			continue;
 		config->stages[i] = vm->stages;
-		config->epoch[i] = vm->epoch;
 		for (unsigned int s = 0; s < msh_stage_count; s++)
 			if (vm->instance[s] != NULL && msh_stages[s]->neighbors != NULL)
 				msh_stages[s]->neighbors(vm->instance[s], note_backend, config);

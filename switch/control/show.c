@@ -166,8 +166,7 @@ msh_worker_show(struct msh_control *control, const struct msh_caller *caller, in
 			json_real((int)(control->sample[i].busy * 1000) / 10.0));
 		msh_put(row, "packets_per_second", (uint64_t)control->sample[i].packets_per_second);
 		msh_put(row, "flows",
-			msh_flow_count(
-				w->flows, control->datapath.now, control->datapath.config->epoch));
+			msh_flow_count(w->flows, control->datapath.now, control->datapath.config));
 		json_array_append_new(answer->data, row);
 	}
 	return 0;

@@ -36,6 +36,10 @@ list_stages(const struct msh_vm *vm, const struct msh_vm_stages **result)
 		list->step[list->count].stage = s;
 		list->step[list->count++].instance = vm->instance[s];
 	}
+	for (; list->mac_count < vm->address_count; list->mac_count++) {
+		list->mac[list->mac_count].mac = vm->address[list->mac_count].mac;
+		list->mac[list->mac_count].epoch = vm->address[list->mac_count].epoch;
+	}
 	if (list->count == 0) {
 		free(list);
 		list = NULL;
@@ -44,29 +48,14 @@ list_stages(const struct msh_vm *vm, const struct msh_vm_stages **result)
 	return 0;
 }
 
-/* A VM's remembered flows count from its first redirecting instance until that goes or is cut down
- * by `X`. */
-static void
-renew_epoch(struct msh_control *control, struct msh_vm *vm, unsigned int stage, bool cut)
-{
-	if (msh_stages[stage]->neighbors == NULL)
-		return;
-	if (vm->instance[stage] == NULL)
-		vm->epoch = 0;
-	else if (vm->epoch == 0 || cut)
-		vm->epoch = ++control->last_epoch;
-}
-
-static int
-install(struct msh_control *control, struct msh_vm *vm, unsigned int stage, const void *instance,
-	bool cut)
+int
+msh_stage_install(
+	struct msh_control *control, struct msh_vm *vm, unsigned int stage, const void *instance)
 {
 	const struct msh_vm_stages *old_list = vm->stages;
 	const void *old = vm->instance[stage];
-	uint32_t old_epoch = vm->epoch;
 	struct retired_instance *retired = malloc(sizeof(*retired));
 	vm->instance[stage] = instance;
-	renew_epoch(control, vm, stage, cut);
 	if (retired == NULL || list_stages(vm, &vm->stages) != 0)
 		goto undo;
 	if (msh_publish_stages(control) != 0) {
@@ -85,15 +74,7 @@ undo:
 	free(retired);
 	vm->instance[stage] = old;
 	vm->stages = old_list;
-	vm->epoch = old_epoch;
 	return -ENOMEM;
-}
-
-int
-msh_stage_install(
-	struct msh_control *control, struct msh_vm *vm, unsigned int stage, const void *instance)
-{
-	return install(control, vm, stage, instance, false);
 }
 
 void
@@ -101,7 +82,7 @@ msh_stages_clear(struct msh_control *control, struct msh_vm *vm)
 {
 	for (unsigned int s = 0; s < msh_stage_count; s++)
 		if (vm->instance[s] != NULL)
-			install(control, vm, s, NULL, true);
+			msh_stage_install(control, vm, s, NULL);
 }
 
 /* The VM that has this MAC, if the caller may speak for it. */
@@ -158,13 +139,16 @@ msh_stage_cancel(struct msh_control *control, const struct msh_caller *caller, i
 	bool found = false;
 	if (vm == NULL)
 		return -(int)answer->status;
+	for (uint16_t i = 0; i < vm->address_count; i++)
+		if (rte_is_same_ether_addr(&vm->address[i].mac, &mac))
+			vm->address[i].epoch = ++control->last_epoch; /* its flows are forgotten */
 	for (unsigned int s = 0; s < msh_stage_count; s++) {
 		const void *old = vm->instance[s];
 		const void *new = old;
 		int rc = old != NULL ? msh_stages[s]->cancel(old, &mac, &new) : -ENOENT;
 		if (rc == -ENOENT)
 			continue;
-		if (rc != 0 || install(control, vm, s, new, true) != 0)
+		if (rc != 0 || msh_stage_install(control, vm, s, new) != 0)
 			return msh_answer_set(answer, MSH_FAILED, "vm %s: out of memory", vm->name);
 		found = true;
 	}

@@ -114,6 +114,8 @@ msh_vm_add(struct msh_control *control, const struct msh_caller *caller, int arg
 	rc = pin_addresses(control, &new, answer);
 	if (rc != 0)
 		goto close_region;
+	for (uint16_t i = 0; i < new.address_count; i++)
+		new.address[i].epoch = ++control->last_epoch;
 	*vm = new;
 	vm->index = (uint16_t)(vm - control->vm);
 	if (msh_publish_topology(control) == 0)

@@ -32,7 +32,12 @@ struct msh_topology {
 
 /* The stages that a VM's instances are of, in the order of the registry. */
 struct msh_vm_stages {
-	uint16_t count;
+	uint16_t count, mac_count;
+	/* Remembered flows of a MAC count only if they carry its epoch. */
+	struct {
+		struct rte_ether_addr mac;
+		uint32_t epoch;
+	} mac[MSH_VM_MACS_MAX];
 	struct {
 		uint16_t stage; /* index into msh_stages */
 		const void *instance;
@@ -43,11 +48,20 @@ struct msh_config {
 	const struct msh_topology *topology;
 	const struct msh_vm_stages
 		*stages[MSH_VMS_MAX]; /* by VM; NULL: none, packets pass at no cost */
-	uint32_t epoch[MSH_VMS_MAX];  /* remembered flows of a VM count only if they carry this; 0:
-					 none do */
 	bool has_redirects;           /* any VM redirects: look at the way back, and at ARP */
 	uint64_t backends[4]; /* bit filter of backends' IPv4 addresses, by msh_backend_bit */
 };
+
+/* The epoch of a VM's MAC, or 0: it has redirected nothing. */
+static inline uint32_t
+msh_epoch_of(const struct msh_config *config, uint16_t vm, const struct rte_ether_addr *mac)
+{
+	const struct msh_vm_stages *stages = config->stages[vm];
+	for (uint16_t i = 0; stages != NULL && i < stages->mac_count; i++)
+		if (rte_is_same_ether_addr(&stages->mac[i].mac, mac))
+			return stages->mac[i].epoch;
+	return 0;
+}
 
 /* Position of an IPv4 address in the 256-bit filter. */
 static inline uint8_t

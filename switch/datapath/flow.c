@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "flow.h"
 
+#include "config.h"
+
 #include <netinet/in.h>
 #include <rte_malloc.h>
 #include <string.h>
@@ -14,7 +16,7 @@ struct entry {
 	uint32_t seen; /* seconds */
 	struct msh_flow_key key;
 	struct msh_flow flow;
-	uint8_t used, answered, closing;
+	uint8_t used, answered, closing; /* closing: the hints that ended it */
 } __rte_cache_aligned;
 
 struct msh_flow_table {
@@ -64,7 +66,14 @@ static bool
 is_live(const struct entry *e, uint32_t now)
 {
 	uint32_t seen = __atomic_load_n(&e->seen, __ATOMIC_RELAXED);
-	return e->used && (int32_t)(now - seen) <= (int32_t)idle_limit(e);
+	return e->used && (int32_t)(now - seen) <= (int32_t)idle_limit(e) &&
+	       !(__atomic_load_n(&e->closing, __ATOMIC_RELAXED) & MSH_FLOW_ACCEPTING);
+}
+
+static bool
+is_of_epoch(const struct msh_flow *flow, const struct msh_config *config)
+{
+	return flow->epoch == msh_epoch_of(config, flow->vm, &flow->vip_mac);
 }
 
 static void
@@ -73,12 +82,23 @@ touch(struct entry *e, uint32_t now, unsigned int hints)
 	if (__atomic_load_n(&e->seen, __ATOMIC_RELAXED) != now) /* keep the line shared */
 		__atomic_store_n(&e->seen, now, __ATOMIC_RELAXED);
 	if (hints & MSH_FLOW_CLOSING)
-		__atomic_store_n(&e->closing, 1, __ATOMIC_RELAXED);
+		__atomic_store_n(&e->closing, MSH_FLOW_CLOSING, __ATOMIC_RELAXED);
+}
+
+/* The backend accepts a connection between the same ports, but its opening did not come this way:
+ * the old one is over. */
+static bool
+is_superseded(struct entry *e, unsigned int hints)
+{
+	if (!(hints & MSH_FLOW_ACCEPTING) || !__atomic_load_n(&e->closing, __ATOMIC_RELAXED))
+		return false;
+	__atomic_store_n(&e->closing, MSH_FLOW_ACCEPTING, __ATOMIC_RELAXED);
+	return true;
 }
 
 bool
 msh_flow_find(struct msh_flow_table *table, const struct msh_flow_key *key, uint32_t now,
-	unsigned int hints, struct msh_flow *flow)
+	unsigned int hints, const struct msh_config *config, struct msh_flow *flow)
 {
 	struct entry *bucket = bucket_of(table, key);
 	for (unsigned int i = 0; i < WAYS; i++) {
@@ -90,6 +110,8 @@ msh_flow_find(struct msh_flow_table *table, const struct msh_flow_key *key, uint
 		__atomic_thread_fence(__ATOMIC_ACQUIRE);
 		if (__atomic_load_n(&e->sequence, __ATOMIC_RELAXED) != sequence)
 			return false; /* being reused: it was past its time */
+		if (!is_of_epoch(flow, config) || is_superseded(e, hints))
+			return false;
 		if (!__atomic_load_n(&e->answered, __ATOMIC_RELAXED))
 			__atomic_store_n(&e->answered, 1, __ATOMIC_RELAXED);
 		touch(e, now, hints);
@@ -115,7 +137,8 @@ write_entry(
 
 bool
 msh_flow_keep(struct msh_flow_table *table, const struct msh_flow_key *key,
-	const struct msh_flow *flow, uint32_t now, unsigned int hints, const uint32_t *epochs)
+	const struct msh_flow *flow, uint32_t now, unsigned int hints,
+	const struct msh_config *config)
 {
 	struct entry *bucket = bucket_of(table, key);
 	struct entry *place = NULL;
@@ -128,7 +151,7 @@ msh_flow_keep(struct msh_flow_table *table, const struct msh_flow_key *key,
 			touch(e, now, hints);
 			return true;
 		}
-		if (place == NULL && (!is_live(e, now) || e->flow.epoch != epochs[e->flow.vm]))
+		if (place == NULL && (!is_live(e, now) || !is_of_epoch(&e->flow, config)))
 			place = e;
 	}
 	if (place == NULL)
@@ -138,12 +161,14 @@ msh_flow_keep(struct msh_flow_table *table, const struct msh_flow_key *key,
 }
 
 uint32_t
-msh_flow_count(const struct msh_flow_table *table, uint32_t now, const uint32_t *epochs)
+msh_flow_count(const struct msh_flow_table *table, uint32_t now, const struct msh_config *config)
 {
 	uint32_t n = 0;
 	for (uint32_t i = 0; i < MSH_FLOW_BUCKETS * WAYS; i++) {
 		const struct entry *e = &table->entry[i / WAYS][i % WAYS];
-		n += is_live(e, now) && e->flow.epoch == epochs[e->flow.vm % MSH_VMS_MAX];
+		struct msh_flow flow = e->flow; /* may be torn: then one more or less is counted */
+		flow.vm %= MSH_VMS_MAX;
+		n += is_live(e, now) && is_of_epoch(&flow, config);
 	}
 	return n;
 }

@@ -29,32 +29,36 @@ struct msh_flow_key {
 #define MSH_FLOW_FRAGMENT 0x100
 
 /* What a packet says of its connection. */
-#define MSH_FLOW_OPENING 1 /* TCP SYN: forget what was known of this key */
-#define MSH_FLOW_CLOSING 2 /* TCP FIN or RST */
+#define MSH_FLOW_OPENING 1   /* TCP SYN: forget what was known of this key */
+#define MSH_FLOW_CLOSING 2   /* TCP FIN or RST */
+#define MSH_FLOW_ACCEPTING 4 /* TCP SYN and ACK: after a closing, it answers another connection */
 
 struct msh_flow {
-	uint32_t epoch; /* msh_config.epoch of the VM */
+	uint32_t epoch; /* msh_epoch_of vip_mac when it began */
 	uint16_t vm;
 	uint16_t zero;
 	rte_be32_t vip;
 	struct rte_ether_addr vip_mac, client_mac;
 };
 
+struct msh_config;
 struct msh_flow_table;
 
 /* NULL when memory is short. */
 struct msh_flow_table *msh_flow_create(const struct msh_hash_key *secret);
 void msh_flow_free(struct msh_flow_table *table);
 
-/* Any worker: copy out the flow. False when there is none, or it is past its time. Notes that an
- * answer was seen. */
+/* Any worker: copy out the flow. False when there is none, or it is past its time or of an earlier
+ * epoch. Notes that an answer was seen. */
 bool msh_flow_find(struct msh_flow_table *table, const struct msh_flow_key *key, uint32_t now,
-	unsigned int hints, struct msh_flow *flow);
+	unsigned int hints, const struct msh_config *config, struct msh_flow *flow);
 
 /* The table's own worker: add the flow or refresh it. False when its bucket is full of live flows.
- * epochs: msh_config.epoch, which tells dead entries. */
+ * config tells which entries are dead. */
 bool msh_flow_keep(struct msh_flow_table *table, const struct msh_flow_key *key,
-	const struct msh_flow *flow, uint32_t now, unsigned int hints, const uint32_t *epochs);
+	const struct msh_flow *flow, uint32_t now, unsigned int hints,
+	const struct msh_config *config);
 
 /* Entries in use and not past their time. Control lcore. */
-uint32_t msh_flow_count(const struct msh_flow_table *table, uint32_t now, const uint32_t *epochs);
+uint32_t msh_flow_count(
+	const struct msh_flow_table *table, uint32_t now, const struct msh_config *config);

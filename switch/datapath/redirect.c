@@ -113,9 +113,9 @@ tcp_hints(const struct msh_packet *p)
 	uint8_t flags = *rte_pktmbuf_mtod_offset(p->mbuf, uint8_t *, p->l4 + 13);
 	if (flags & (RTE_TCP_FIN_FLAG | RTE_TCP_RST_FLAG))
 		return MSH_FLOW_CLOSING;
-	return (flags & (RTE_TCP_SYN_FLAG | RTE_TCP_ACK_FLAG)) == RTE_TCP_SYN_FLAG
-		       ? MSH_FLOW_OPENING
-		       : 0;
+	if (!(flags & RTE_TCP_SYN_FLAG))
+		return 0;
+	return flags & RTE_TCP_ACK_FLAG ? MSH_FLOW_ACCEPTING : MSH_FLOW_OPENING;
 }
 
 /* Ports of the flow that p is of: source's and destination's; the identifier of an ICMP query for
@@ -158,12 +158,12 @@ msh_redirect_forward(struct msh_worker *worker, const struct msh_config *config,
 	} else if (!is_later_fragment(p)) {
 		struct msh_flow_key key = {
 			.backend = r->backend, .client = ip->src_addr, .proto = p->proto};
-		struct msh_flow flow = {.epoch = config->epoch[vm], .vm = vm, .vip = r->vip};
+		struct msh_flow flow = {
+			.epoch = msh_epoch_of(config, vm, &r->vip_mac), .vm = vm, .vip = r->vip};
 		flow_ports(p, &key.client_port, &key.backend_port);
 		rte_ether_addr_copy(&r->vip_mac, &flow.vip_mac);
 		rte_ether_addr_copy(&ether->src_addr, &flow.client_mac);
-		if (!msh_flow_keep(
-			    worker->flows, &key, &flow, worker->now, tcp_hints(p), config->epoch))
+		if (!msh_flow_keep(worker->flows, &key, &flow, worker->now, tcp_hints(p), config))
 			return false;
 	}
 	change_address(p, DESTINATION, r->backend);
@@ -179,8 +179,7 @@ find_flow(const struct msh_worker *worker, const struct msh_config *config,
 {
 	const struct msh_datapath *dp = worker->datapath;
 	for (unsigned int i = 0; i < dp->worker_count; i++)
-		if (msh_flow_find(dp->worker[i].flows, key, worker->now, hints, flow) &&
-			flow->epoch == config->epoch[flow->vm])
+		if (msh_flow_find(dp->worker[i].flows, key, worker->now, hints, config, flow))
 			return true;
 	return false;
 }
@@ -219,7 +218,7 @@ keep_fragment(struct msh_worker *worker, const struct msh_config *config,
 		.client = ip->dst_addr,
 		.backend_port = rte_be_to_cpu_16(ip->packet_id),
 		.proto = p->proto | MSH_FLOW_FRAGMENT};
-	msh_flow_keep(worker->flows, &key, flow, worker->now, 0, config->epoch);
+	msh_flow_keep(worker->flows, &key, flow, worker->now, 0, config);
 }
 
 void

@@ -25,6 +25,7 @@ static const uint8_t client_ip[4] = {10, 0, 0, 1}, vip[4] = {10, 0, 0, 2},
 struct bench {
 	struct msh_datapath dp;
 	struct msh_config config;
+	struct msh_vm_stages stages;
 	struct msh_redirect redirect;
 	struct rte_mbuf mbuf;
 	struct msh_packet packet;
@@ -138,7 +139,10 @@ setup(void **state)
 	b->dp.worker[0].datapath = &b->dp;
 	b->dp.worker[0].flows = msh_flow_create(&secret);
 	b->dp.worker[0].now = 100;
-	b->config.epoch[VM] = 7;
+	b->stages.mac_count = 1;
+	b->stages.mac[0].epoch = 7;
+	memcpy(&b->stages.mac[0].mac, vip_mac, 6);
+	b->config.stages[VM] = &b->stages;
 	memcpy(&b->redirect.vip, vip, 4);
 	memcpy(&b->redirect.backend, backend_ip, 4);
 	memcpy(&b->redirect.vip_mac, vip_mac, 6);
@@ -211,7 +215,7 @@ test_others_are_left_alone(void **state)
 		build(b, client_mac, backend_mac, backend_ip, i == 1 ? other_client : client_ip,
 			i == 2 ? 17 : 6, 80, i == 0 ? 5001 : 5000, 0);
 		if (i == 3)
-			b->config.epoch[VM] = 8;
+			b->stages.mac[0].epoch = 8;
 		memcpy(before, b->frame, sizeof(before));
 		back(b);
 		assert_memory_equal(before, b->frame, sizeof(before));
