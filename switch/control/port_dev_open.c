@@ -112,9 +112,10 @@ start(struct msh_port *port, unsigned int workers, const char *devargs, struct m
 		MSH_LOG(WARNING, "port %s: not promiscuous (%s): it receives its own MAC only",
 			port->name, rte_strerror(-rc));
 	rte_eth_dev_get_mtu(port->ethdev, &mtu);
-	/* Devices without a wire (pcap, ring, null) take any length. */
+	/* Devices without a wire (pcap, ring, null) say that they take any length, but net_pcap
+	 * would cut what is longer than this. */
 	port->max_frame = info.max_rx_pktlen == UINT32_MAX
-				  ? 65535
+				  ? RTE_ETHER_MAX_JUMBO_FRAME_LEN
 				  : mtu + RTE_ETHER_HDR_LEN + 2u * RTE_VLAN_HLEN;
 	return 0;
 }

@@ -241,9 +241,12 @@ dispatch(struct msh_worker *w, const struct msh_config *config, struct msh_burst
 		while (todo != 0) {
 			uint16_t out = burst->out[__builtin_ctzll(todo)];
 			uint64_t mask = 0;
-			MSH_FOREACH_BIT (i, todo)
+			MSH_FOREACH_BIT (i, todo) {
 				if (burst->out[i] == out)
 					mask |= UINT64_C(1) << i;
+				else if (unlikely(burst->out[i] == FLOOD || out == FLOOD))
+					break; /* no port sees a broadcast overtaken */
+			}
 			todo &= ~mask;
 			if (likely(out != FLOOD))
 				redirected |= deliver(w, config, burst, mask);
