@@ -50,6 +50,12 @@ is_host(rte_be32_t ip)
 }
 
 static int
+not_a_host(const char *what, const char *word, struct msh_answer *answer)
+{
+	return msh_answer_set(answer, MSH_BAD, "%s %s is not the address of a host", what, word);
+}
+
+static int
 parse_service(struct lb_spec *spec, char *const *argv, struct msh_answer *answer)
 {
 	uint64_t type;
@@ -71,9 +77,12 @@ parse_service(struct lb_spec *spec, char *const *argv, struct msh_answer *answer
 		return rc;
 	if (spec->type == 0)
 		spec->source = 0; /* means nothing there */
-	if (!is_host(spec->ip) || !is_host(spec->backend))
-		return msh_answer_set(answer, MSH_BAD, "%s %s is not the address of a host",
-			is_host(spec->ip) ? "DSTIP" : "IP", is_host(spec->ip) ? argv[4] : argv[1]);
+	if (!is_host(spec->ip))
+		return not_a_host("IP", argv[1], answer);
+	if (spec->type == 1 && !is_host(spec->source))
+		return not_a_host("SRCIP", argv[3], answer);
+	if (!is_host(spec->backend))
+		return not_a_host("DSTIP", argv[4], answer);
 	if (spec->backend == spec->ip)
 		return msh_answer_set(answer, MSH_BAD,
 			"DSTIP %s is the middlebox's own IP: that would go round in circles",

@@ -13,6 +13,7 @@
 
 #include "answer.h"
 #include "client.h"
+#include "words.h"
 
 #define SOCKET_DEFAULT "/run/mshswitch.sock"
 #define LINE_MAX_BYTES 1024
@@ -178,21 +179,16 @@ run_prompt(const struct session *session)
 	return EXIT_SUCCESS;
 }
 
-/* The words of the command line as one line; a word with blanks or # is quoted again. */
+/* The words of the command line as one line. */
 static int
 run_words(const struct session *session, int argc, char **argv)
 {
 	char line[LINE_MAX_BYTES + 2];
-	size_t used = 0;
-	for (int i = 0; i < argc && used < sizeof(line); i++) {
-		const char *quote =
-			argv[i][strcspn(argv[i], " \t#")] != '\0' || argv[i][0] == '\0' ? "\"" : "";
-		/* One argument may be a whole command, as in mshctl "port show". */
-		if (argc == 1)
-			quote = "";
-		used += (size_t)snprintf(line + used, sizeof(line) - used, "%s%s%s%s",
-			i > 0 ? " " : "", quote, argv[i], quote);
-	}
+	/* One argument may be a whole command, as in mshctl "port show". */
+	if (argc == 1)
+		snprintf(line, sizeof(line), "%s", argv[0]);
+	else
+		msh_words_join(line, sizeof(line), argc, argv);
 	return run_line(session, line, "mshctl");
 }
 

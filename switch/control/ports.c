@@ -8,6 +8,7 @@
 #include "control.h"
 #include "log.h"
 #include "retire.h"
+#include "words.h"
 
 static const struct msh_port_provider *const providers[] = {
 	&msh_port_vhost_provider, &msh_port_dev_provider};
@@ -49,10 +50,7 @@ static char *
 join(int argc, char *const *argv)
 {
 	char text[MSH_LINE_MAX + 1] = "";
-	size_t used = 0;
-	for (int i = 0; i < argc && used < sizeof(text); i++)
-		used += (size_t)snprintf(
-			text + used, sizeof(text) - used, "%s%s", i > 0 ? " " : "", argv[i]);
+	msh_words_join(text, sizeof(text), argc, argv);
 	return strdup(text);
 }
 

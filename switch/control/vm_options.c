@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "vm_options.h"
+#include "words.h"
 
 #include <grp.h>
 #include <pwd.h>
@@ -141,9 +142,10 @@ keep_region_arguments(struct parser *p, int argc, char *const *argv)
 	char text[MSH_LINE_MAX + 1] = "";
 	size_t used = 0;
 	for (int i = 1; i + 1 < argc; i += 2)
-		if (strcmp(argv[i], "port") != 0 && strcmp(argv[i], "mac") != 0)
-			used += (size_t)snprintf(
-				text + used, sizeof(text) - used, " %s %s", argv[i], argv[i + 1]);
+		if (strcmp(argv[i], "port") != 0 && strcmp(argv[i], "mac") != 0) {
+			text[used++] = ' ';
+			used += msh_words_join(text + used, sizeof(text) - used, 2, argv + i);
+		}
 	p->vm->region_arguments = strdup(text);
 	return p->vm->region_arguments != NULL
 		       ? 0

@@ -22,12 +22,12 @@ class Ctl:
 
     def __init__(self, path, timeout=10):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.socket.settimeout(timeout)
         try:
-            self.socket.connect(path)
+            self.socket.connect(path)  # waits its turn; with a timeout it would fail at once
         except OSError:
             self.socket.close()
             raise
+        self.socket.settimeout(timeout)
 
     def send(self, command):
         self.socket.send(command if isinstance(command, bytes) else command.encode())

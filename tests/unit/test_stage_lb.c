@@ -44,6 +44,7 @@ test_errors(void **state)
 		{"R L " MAC_A " 10.0.0.1 0 0.0.0.0 255.255.255.255", MSH_BAD, "DSTIP 255"},
 		{"R L " MAC_A " 239.0.0.1 0 0.0.0.0 10.0.0.7", MSH_BAD, "IP 239.0.0.1 is not the"},
 		{"R L " MAC_A " ::1 0 0.0.0.0 10.0.0.7", MSH_UNSUPPORTED, "IP ::1 is an IPv6"},
+		{"R L " MAC_A " 10.0.0.1 1 0.0.0.0 10.0.0.9", MSH_BAD, "SRCIP 0.0.0.0 is not the"},
 		{"R L " MAC_A " 10.0.0.1 1 ::2 10.0.0.7", MSH_UNSUPPORTED, "SRCIP ::2 is an IPv6"},
 		{"R L " MAC_A " 10.0.0.1 0 0.0.0.0 ::3", MSH_UNSUPPORTED, "DSTIP ::3 is an IPv6"},
 	};
@@ -63,12 +64,12 @@ test_register(void **state)
 	expect(&lb, "R L " MAC_A " 10.0.0.1 0 0.0.0.0 10.0.0.8", MSH_EXISTS, "type 0");
 	expect(&lb, "R L " MAC_A " 10.0.0.1 1 9.9.9.9 10.0.0.8", MSH_OK, "traffic from 9.9.9.9");
 	expect(&lb, "R L " MAC_A " 10.0.0.1 1 9.9.9.9 10.0.0.9", MSH_EXISTS, "from 9.9.9.9");
-	expect(&lb, "R L " MAC_A " 10.0.0.1 1 0.0.0.0 10.0.0.9", MSH_OK, "from 0.0.0.0");
+	expect(&lb, "R L " MAC_A " 10.0.0.1 1 9.9.9.8 10.0.0.9", MSH_OK, "from 9.9.9.8");
 	expect(&lb, "R L " MAC_A " 10.0.0.2 0 0.0.0.0 10.0.0.7", MSH_OK, "");
 	expect(&lb, "R L " MAC_B " 10.0.0.1 0 0.0.0.0 10.0.0.7", MSH_OK, "");
 	assert_dump(lb, "R L " MAC_A " 10.0.0.1 0 0.0.0.0 10.0.0.7\n"
 			"R L " MAC_A " 10.0.0.1 1 9.9.9.9 10.0.0.8\n"
-			"R L " MAC_A " 10.0.0.1 1 0.0.0.0 10.0.0.9\n"
+			"R L " MAC_A " 10.0.0.1 1 9.9.9.8 10.0.0.9\n"
 			"R L " MAC_A " 10.0.0.2 0 0.0.0.0 10.0.0.7\n"
 			"R L " MAC_B " 10.0.0.1 0 0.0.0.0 10.0.0.7\n");
 	assert_roundtrip(lb);
