@@ -26,7 +26,7 @@ class Contestant:
         self.processes, self.ports, self.options = [], [], options
 
     def spawn(self, command, **keywords):
-        self.processes.append(subprocess.Popen(command, start_new_session=True, **keywords))
+        self.processes.append(subprocess.Popen(command, process_group=0, **keywords))
         return self.processes[-1]
 
     def pids(self):

@@ -26,7 +26,7 @@ class Generator:
                    "--no-pci", "--log-level=error",
                    "--file-prefix=generator-" + os.path.basename(directory)] + devices + ["--"]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                                        env=dict(os.environ, RUNTIME_DIRECTORY=directory), start_new_session=True)
+                                        env=dict(os.environ, RUNTIME_DIRECTORY=directory), process_group=0)
         self.read()
 
     def read(self):

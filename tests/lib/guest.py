@@ -187,7 +187,7 @@ class Guest:
             with open(self.directory + "/qemu.log", "wb") as log:
                 self.started = time.monotonic()
                 self.process = subprocess.Popen(self.qemu_command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                                start_new_session=True)
+                                                process_group=0)
         except BaseException:
             self.close()
             raise

@@ -86,9 +86,11 @@ class Switch:
     def start(self):
         """Start the process, again after stop() or kill(), and wait until it answers."""
         environment = dict(os.environ, RUNTIME_DIRECTORY=self.dir)
+        # Safe from Ctrl-C by a process group. A session of its own would be one more autogroup of the scheduler,
+        # and one group can starve another on a core that both load.
         with open(self.dir + "/log", "a") as log:
             self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            env=environment, start_new_session=True)
+                                            env=environment, process_group=0)
         end = time.monotonic() + START_TIMEOUT
         while not self.answers():
             status = self.process.poll()
