@@ -5,7 +5,7 @@
 
 #include <rte_cycles.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
+#include <sched.h>
 #include <time.h>
 
 #include "control.h"
@@ -13,6 +13,7 @@
 
 #define NAP_NS 50000        /* a region is looked at at least this often */
 #define LONG_NAP_NS 1000000 /* without regions: neighbours, retiring */
+#define BUSY_NS 200000      /* then a nap, whatever comes: others may share the core */
 #define SECOND_NS 1000000000ull
 #define REFRESH_SECONDS 30 /* between questions for MACs that are known */
 /* The whole forwarding table within a minute, in steps of a tick. */
@@ -58,14 +59,21 @@ run_second(struct msh_control *control, uint32_t second)
 	sample_workers(control);
 }
 
+/* It works little and wants to be awake at once, also where it must share its core. Not a low nice
+ * value: some schedulers let its sleeps starve the ones beside it. Not allowed: never mind. */
+static void
+be_first(void)
+{
+	struct sched_param lowest = {.sched_priority = 1};
+	sched_setscheduler(0, SCHED_RR | SCHED_RESET_ON_FORK, &lowest);
+}
+
 void
 msh_control_run(struct msh_control *control, const volatile sig_atomic_t *stop)
 {
 	prctl(PR_SET_TIMERSLACK, 1000); /* ns; the default of 50 us would double the nap */
-	/* It works little and wants to be awake at once, also where it must share its core. Not
-	 * allowed: never mind. */
-	setpriority(PRIO_PROCESS, 0, -20);
-	uint64_t next = 0;
+	be_first();
+	uint64_t next = 0, rested = msh_now_ns();
 	while (!*stop) {
 		uint64_t now = msh_now_ns();
 		if (now >= next) {
@@ -77,6 +85,9 @@ msh_control_run(struct msh_control *control, const volatile sig_atomic_t *stop)
 		unsigned int n = msh_vms_poll(control);
 		msh_neighbors_poll(control);
 		msh_retire_poll();
-		msh_socket_poll(control, n > 0 ? 0 : control->regions > 0 ? NAP_NS : LONG_NAP_NS);
+		bool busy = n > 0 && now - rested < BUSY_NS;
+		msh_socket_poll(control, busy ? 0 : control->regions > 0 ? NAP_NS : LONG_NAP_NS);
+		if (!busy)
+			rested = msh_now_ns();
 	}
 }

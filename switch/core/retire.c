@@ -4,6 +4,7 @@
 #include <rte_malloc.h>
 #include <stdlib.h>
 #include <sys/queue.h>
+#include <unistd.h>
 
 #include "bounds.h"
 #include "log.h"
@@ -66,7 +67,9 @@ msh_retire_poll(void)
 void
 msh_rcu_wait(void)
 {
-	rte_rcu_qsbr_synchronize(rcu, RTE_QSBR_THRID_INVALID);
+	uint64_t token = rte_rcu_qsbr_start(rcu);
+	while (rte_rcu_qsbr_check(rcu, token, false) != 1)
+		usleep(20); /* asleep: a worker that shares this core must come by */
 }
 
 void
