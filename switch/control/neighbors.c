@@ -84,6 +84,9 @@ resolve(struct msh_control *control, const struct msh_neighbor_seen *seen)
 {
 	if (!rte_is_unicast_ether_addr(&seen->mac) || rte_is_zero_ether_addr(&seen->mac))
 		return;
+	/* A VM speaks for its own MACs only, and nobody else for them. */
+	if (msh_vm_of_mac(control, &seen->mac) != msh_vm_of_port(control, seen->port))
+		return;
 	for (unsigned int i = 1; i < MSH_VMS_MAX; i++) {
 		struct msh_vm *vm = &control->vm[i];
 		for (unsigned int s = 0; vm->index != 0 && s < msh_stage_count; s++) {

@@ -251,6 +251,14 @@ def test_backend_is_overheard(switch, make_net):
             lie = Ether(src=one.mac, dst="ff:ff:ff:ff:ff:ff") / ARP(op=2, hwsrc=mac, psrc="10.0.0.21", pdst="10.0.0.21")
             raw.send(bytes(lie))
             captured(wire, {bytes(lie)})
+        # Nor is a VM that names another's MAC, or another that names a VM's.
+        lie = Ether(src=one.mac, dst="ff:ff:ff:ff:ff:ff") / ARP(op=2, hwsrc=lb.mac, psrc="10.0.0.21", pdst="10.0.0.21")
+        raw.send(bytes(lie))
+        captured(wire, {bytes(lie)})
+        with lb.capture() as from_vm:
+            lie = Ether(src=lb.mac, dst="ff:ff:ff:ff:ff:ff") / ARP(op=2, hwsrc=one.mac, psrc="10.0.0.21", pdst="10.0.0.21")
+            from_vm.send(bytes(lie))
+            captured(wire, {bytes(lie)})
         assert who(client, VIP) == "lb" and service(switch)["backend_mac"] == "-"
         raw.send(bytes(Ether(src=one.mac, dst="ff:ff:ff:ff:ff:ff") / ARP(hwsrc=one.mac, psrc="10.0.0.21", pdst="10.0.0.2")))
     switch.wait_for(lambda: service(switch)["backend_mac"] == one.mac, 5, "the backend was not overheard")
