@@ -17,6 +17,7 @@
 #include "control.h"
 #include "log.h"
 #include "retire.h"
+#include "vring.h"
 
 #define SOCKET_DEFAULT "/run/mshswitch.sock"
 #define HANDOFF_SIZE 1024
@@ -108,12 +109,13 @@ make_pool(void)
 	struct rte_mempool *pool = NULL;
 	for (unsigned int n = 65536; pool == NULL && n >= 4096; n /= 2) {
 		/* Leave a quarter of it free for tables. */
-		size_t size =
-			(size_t)n * (sizeof(struct rte_mbuf) + RTE_MBUF_DEFAULT_BUF_SIZE + 64);
+		size_t size = (size_t)n * (sizeof(struct rte_mbuf) + sizeof(struct msh_rest) +
+						  RTE_MBUF_DEFAULT_BUF_SIZE + 64);
 		void *room = rte_malloc(NULL, size / 4, 0);
 		pool = room == NULL ? NULL
-				    : rte_pktmbuf_pool_create("mbufs", n - 1, 256, 0,
-					      RTE_MBUF_DEFAULT_BUF_SIZE, (int)rte_socket_id());
+				    : rte_pktmbuf_pool_create("mbufs", n - 1, 256,
+					      sizeof(struct msh_rest), RTE_MBUF_DEFAULT_BUF_SIZE,
+					      (int)rte_socket_id());
 		rte_free(room);
 	}
 	return pool;

@@ -12,12 +12,15 @@
 
 #include "control.h"
 #include "log.h"
+#include "port_vhost.h"
 #include "retire.h"
 
 /* What vhost's thread needs to find a port by its socket. Control fills, vhost's thread reads. */
 struct vhost_socket {
 	char path[108];
 	bool client;
+	int vid;    /* the guest's device, -1: none; vhost's thread */
+	bool on[2]; /* its rings are ready and enabled; vhost's thread */
 	struct msh_port *port;
 };
 
@@ -51,6 +54,50 @@ socket_of_device(int vid)
 	return NULL;
 }
 
+/* Workers leave the rings while a message may change them: our own code takes no lock against that,
+ * and librte_vhost's would wait for this thread, which waits for them. */
+static void
+pause_rings(struct vhost_socket *s)
+{
+	if (s->vid < 0)
+		return;
+	__atomic_store_n(&s->port->vid, -1, __ATOMIC_RELEASE);
+	msh_vrings_give_back(s->port, s->vid);
+}
+
+static void
+resume(struct vhost_socket *s)
+{
+	if (s->vid < 0)
+		return;
+	if (s->on[0] && s->on[1])
+		msh_vrings_take(s->port, s->vid);
+	__atomic_store_n(&s->port->vid, s->vid, __ATOMIC_RELEASE);
+}
+
+static enum rte_vhost_msg_result
+before_message(int vid, void *message)
+{
+	struct vhost_socket *s = socket_of_device(vid);
+	if (s != NULL)
+		pause_rings(s);
+	return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
+}
+
+static enum rte_vhost_msg_result
+after_message(int vid, void *message)
+{
+	struct vhost_socket *s = socket_of_device(vid);
+	if (s != NULL)
+		resume(s);
+	return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
+}
+
+static const struct rte_vhost_user_extern_ops message_hooks = {
+	.pre_msg_handle = before_message,
+	.post_msg_handle = after_message,
+};
+
 static int
 guest_came(int vid)
 {
@@ -67,9 +114,13 @@ guest_came(int vid)
 	for (uint16_t i = 0; i < rte_vhost_get_vring_num(vid); i++)
 		rte_vhost_enable_guest_notification(vid, i, 0);
 	__atomic_store_n(&port_of_device[vid], s->port, __ATOMIC_RELEASE);
-	__atomic_store_n(&s->port->vid, vid, __ATOMIC_RELEASE);
+	rte_vhost_extern_callback_register(vid, &message_hooks, NULL);
+	s->vid = vid;
+	s->on[0] = s->on[1] = true; /* else this was not called */
+	resume(s);
 	msh_port_set_up(s->port, true);
-	MSH_LOG(INFO, "port %s: guest is there, features 0x%" PRIx64, s->port->name, features);
+	MSH_LOG(INFO, "port %s: guest is there, features 0x%" PRIx64 ", rings served by %s",
+		s->port->name, features, s->port->rings != NULL ? "mshswitch" : "librte_vhost");
 	return 0;
 }
 
@@ -77,13 +128,25 @@ static void
 guest_left(int vid)
 {
 	struct vhost_socket *s = socket_of_device(vid);
-	if (s == NULL || __atomic_load_n(&s->port->vid, __ATOMIC_ACQUIRE) != vid)
+	if (s == NULL || s->vid != vid)
 		return;
 	msh_port_set_up(s->port, false);
-	__atomic_store_n(&s->port->vid, -1, __ATOMIC_RELEASE);
+	pause_rings(s); /* librte_vhost unmaps the guest's memory after this */
+	s->vid = -1;
 	__atomic_store_n(&port_of_device[vid], NULL, __ATOMIC_RELEASE);
-	msh_rcu_wait(); /* librte_vhost unmaps the guest's memory after this */
 	MSH_LOG(INFO, "port %s: guest left", s->port->name);
+}
+
+static int
+ring_changed(int vid, uint16_t ring, int on)
+{
+	struct vhost_socket *s = socket_of_device(vid);
+	if (s == NULL || ring >= RTE_DIM(s->on))
+		return 0;
+	pause_rings(s);
+	s->on[ring] = on;
+	resume(s);
+	return 0;
 }
 
 /* Called by a worker, in the midst of sending. */
@@ -99,6 +162,7 @@ static const struct rte_vhost_device_ops callbacks = {
 	.new_device = guest_came,
 	.destroy_device = guest_left,
 	.guest_notified = guest_notified,
+	.vring_state_changed = ring_changed,
 };
 
 static int
@@ -160,6 +224,7 @@ vhost_open(struct msh_control *control, struct msh_port *port, int argc, char *c
 		goto fail;
 	port->ops = &msh_port_vhost_ops;
 	port->vid = -1;
+	s->vid = -1;
 	port->max_frame = 65535;
 	s->port = port;
 	__atomic_store_n(&sockets[port->index], s, __ATOMIC_RELEASE);

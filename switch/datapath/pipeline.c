@@ -7,6 +7,7 @@
 #include <rte_cycles.h>
 
 #include "redirect.h"
+#include "vring.h"
 #include "worker.h"
 
 #define FLOOD UINT16_MAX
@@ -206,6 +207,10 @@ flood(struct msh_worker *w, const struct msh_config *config, uint16_t source, st
 {
 	const struct msh_topology *topology = config->topology;
 	uint16_t last = 0; /* takes the packet itself, the others copies */
+	if (unlikely(msh_is_partial(m) && msh_rest_copy(m) != 0)) {
+		msh_drop(w, source, MSH_DROP_NO_MBUF, m);
+		return;
+	}
 	/* What the switch says in a VM's name does not go to that VM. */
 	const struct rte_ether_addr *mac = &rte_pktmbuf_mtod(m, struct rte_ether_hdr *)->src_addr;
 	uint16_t home = source != MSH_PORT_SELF ? source : pinned_port(w, mac);

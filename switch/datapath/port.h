@@ -23,9 +23,13 @@ struct msh_port_ops {
 	 * rest. */
 	uint16_t (*tx)(
 		struct msh_port *port, uint16_t queue, struct rte_mbuf **packets, uint16_t n);
+	/* Optional: the turn ends, nothing refers any more to memory behind received packets. */
+	void (*release)(struct msh_port *port);
+	bool takes_partial; /* tx reads the rest of packets from where it lies (vring.h) */
 };
 
-/* Everything but `up` and `vid` is set before the port is published and constant after. */
+/* Everything but `up`, `vid`, `rings` and `received` is set before the port is published and
+ * constant after. */
 struct msh_port {
 	const struct msh_port_ops *ops;
 	uint16_t index; /* 1 to MSH_PORTS_MAX - 1 */
@@ -38,6 +42,10 @@ struct msh_port {
 		int vid; /* vhost: device id, -1 while no guest is there; vhost's thread writes */
 		uint16_t ethdev; /* dev: DPDK's port id */
 	};
+	/* vhost: the guest's rings when this program serves them itself, NULL when librte_vhost
+	 * does. vhost's thread publishes, and waits for a quiescent state to take them back. */
+	struct msh_vrings *rings;
+	struct msh_vrings *received; /* rings that have packets in hand; the owner's own */
 	struct rte_mempool *pool;
 	uint64_t notifications; /* vhost: interrupts sent to the guest; the sending worker and
 				   vhost's thread: atomic */

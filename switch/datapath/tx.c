@@ -4,6 +4,7 @@
  * has no queue for each worker is sent to by its owner alone; the others hand their packets over by
  * a ring a pair of workers. */
 
+#include "vring.h"
 #include "worker.h"
 
 static void
@@ -32,11 +33,28 @@ drop_too_big(struct msh_worker *w, const struct msh_port *port, struct msh_txq *
 	return kept;
 }
 
+/* Whoever sends these later, or does not know of partial packets, needs them whole. */
+static void
+complete(struct msh_worker *w, struct msh_txq *q)
+{
+	uint16_t kept = 0;
+	for (uint16_t i = 0; i < q->count; i++) {
+		struct rte_mbuf *m = q->packet[i];
+		if (likely(!msh_is_partial(m) || msh_rest_copy(m) == 0))
+			q->packet[kept++] = m;
+		else
+			msh_drop(w, q->source, MSH_DROP_NO_MBUF, m);
+	}
+	q->count = kept;
+}
+
 static void
 send_queue(struct msh_worker *w, struct msh_port *port, struct msh_txq *q)
 {
 	struct msh_port_counters *out = &w->counters[port->index];
 	uint64_t bytes = 0;
+	if (!port->ops->takes_partial)
+		complete(w, q);
 	uint16_t count = drop_too_big(w, port, q, &bytes);
 	uint16_t queue = port->own_tx_queues ? w->index : 0;
 	bool up = msh_port_is_up(port);
@@ -57,6 +75,7 @@ send_queue(struct msh_worker *w, struct msh_port *port, struct msh_txq *q)
 static void
 hand_over(struct msh_worker *w, const struct msh_port *port, struct msh_txq *q)
 {
+	complete(w, q);
 	for (uint16_t i = 0; i < q->count; i++) {
 		q->packet[i]->port = q->source;
 		q->packet[i]->hash.usr = port->index;

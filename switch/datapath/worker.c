@@ -31,8 +31,11 @@ run_ports(struct msh_worker *w, const struct msh_config *config)
 	for (uint16_t i = 0; i < topology->poll_count[w->index]; i++) {
 		struct msh_port *port = poll[i].port;
 		uint16_t n = port->ops->rx(port, poll[i].queue, packets, MSH_BURST_MAX);
-		if (n > 0)
+		if (n > 0) {
 			msh_pipeline_run(w, config, port->index, packets, n);
+			if (port->ops->release != NULL)
+				port->ops->release(port);
+		}
 		total += n;
 	}
 	return total;

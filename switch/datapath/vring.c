@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "vring.h"
+
+#include <errno.h>
+#include <linux/virtio_net.h>
+#include <rte_ether.h>
+#include <rte_memcpy.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+#include "bounds.h"
+
+#define PARTS_MAX 64 /* descriptors of one packet or buffer: 64 KiB in pages, and some */
+
+/* A chain of descriptors, as pieces of mapped memory. */
+struct chain {
+	unsigned int parts;
+	uint32_t length;
+	struct msh_part part[PARTS_MAX];
+};
+
+/* Where the guest's [address, address + length) is mapped, or NULL. */
+static inline uint8_t *
+mapped(const struct msh_guest_memory *memory, uint64_t address, uint32_t length)
+{
+	for (unsigned int i = 0; i < memory->count; i++) {
+		const struct msh_guest_region *r = &memory->region[i];
+		uint64_t offset = address - r->guest;
+		if (likely(offset < r->size && length <= r->size - offset))
+			return r->host + offset;
+	}
+	return NULL;
+}
+
+/* Read a descriptor once: the guest may change it at any time. */
+static inline struct vring_desc
+read_desc(const struct vring_desc *at)
+{
+	const volatile uint64_t *words = (const volatile uint64_t *)at;
+	union {
+		uint64_t word[2];
+		struct vring_desc desc;
+	} copy = {.word = {words[0], words[1]}};
+	return copy.desc;
+}
+
+/* Collect the chain that begins at desc[id]; false: it is malformed. `flag` is what each
+ * descriptor's VRING_DESC_F_WRITE must be. */
+static bool
+walk(const struct msh_vrings *rings, const struct msh_vring *ring, uint16_t id, uint16_t flag,
+	struct chain *chain)
+{
+	const struct vring_desc *table = ring->desc;
+	uint32_t size = ring->size;
+	struct vring_desc d = read_desc(&table[id]);
+	chain->parts = 0;
+	chain->length = 0;
+	if (d.flags & VRING_DESC_F_INDIRECT) {
+		if ((d.flags & VRING_DESC_F_NEXT) || d.len % sizeof(d) != 0 || d.len == 0)
+			return false;
+		table = (const struct vring_desc *)mapped(&rings->memory, d.addr, d.len);
+		size = d.len / sizeof(d);
+		if (table == NULL || (uintptr_t)table % sizeof(uint64_t) != 0)
+			return false;
+		d = read_desc(&table[0]);
+	}
+	for (;;) {
+		struct msh_part *part = &chain->part[chain->parts];
+		if ((d.flags & (VRING_DESC_F_WRITE | VRING_DESC_F_INDIRECT)) != flag)
+			return false;
+		part->bytes = mapped(&rings->memory, d.addr, d.len);
+		part->length = d.len;
+		if (part->bytes == NULL || d.len > UINT32_MAX - chain->length)
+			return false;
+		chain->length += d.len;
+		chain->parts++;
+		if ((d.flags & VRING_DESC_F_NEXT) == 0)
+			return true;
+		if (chain->parts == PARTS_MAX || d.next >= size)
+			return false;
+		d = read_desc(&table[d.next]);
+	}
+}
+
+/* How many buffers the guest offers, at most n; 0 also when it has broken the ring. */
+static inline uint16_t
+offers(struct msh_vring *ring, uint16_t n)
+{
+	uint16_t have = (uint16_t)(ring->offered - ring->next_avail);
+	if (have < n) {
+		ring->offered = __atomic_load_n(&ring->avail->idx, __ATOMIC_ACQUIRE);
+		have = (uint16_t)(ring->offered - ring->next_avail);
+		if (unlikely(have > ring->size)) {
+			ring->broken = true;
+			return 0;
+		}
+	}
+	return have < n ? have : n;
+}
+
+/* The id of an offer, or UINT16_MAX. */
+static inline uint16_t
+read_offer(struct msh_vring *ring, uint16_t at)
+{
+	uint16_t id = __atomic_load_n(&ring->avail->ring[at & (ring->size - 1)], __ATOMIC_RELAXED);
+	if (likely(id < ring->size))
+		return id;
+	ring->broken = true;
+	return UINT16_MAX;
+}
+
+static inline void
+give_back(struct msh_vring *ring, uint16_t id, uint32_t written)
+{
+	ring->used->ring[ring->next_used++ & (ring->size - 1)] =
+		(struct vring_used_elem){.id = id, .len = written};
+}
+
+/* Tell the guest what was given back, and interrupt it if it asked for that
+ * (virtio 1.2, 2.7.7). */
+static void
+tell(struct msh_vrings *rings, struct msh_vring *ring)
+{
+	uint16_t old = ring->told, new = ring->next_used;
+	if (old == new)
+		return;
+	__atomic_store_n(&ring->used->idx, new, __ATOMIC_RELEASE);
+	ring->told = new;
+	if (ring->call < 0)
+		return;
+	rte_smp_mb(); /* the guest sees the index before we look at what it wants */
+	bool wanted;
+	if (ring->event_index) {
+		/* used_event lies behind the ring */
+		uint16_t event = __atomic_load_n(&ring->avail->ring[ring->size], __ATOMIC_RELAXED);
+		wanted = vring_need_event(event, new, old);
+	} else {
+		uint16_t flags = __atomic_load_n(&ring->avail->flags, __ATOMIC_RELAXED);
+		wanted = (flags & VRING_AVAIL_F_NO_INTERRUPT) == 0;
+	}
+	if (wanted) {
+		eventfd_write(ring->call, 1);
+		rings->interrupts++;
+	}
+}
+
+/* Append pieces to a packet, with more mbufs of its pool if need be. 0 or -ENOMEM. */
+static int
+append(struct rte_mbuf *packet, const struct msh_part *part, unsigned int parts)
+{
+	struct rte_mbuf *tail = packet;
+	for (; parts > 0; part++, parts--)
+		for (uint32_t done = 0, n; done < part->length; done += n) {
+			if (rte_pktmbuf_tailroom(tail) == 0) {
+				tail->next = rte_pktmbuf_alloc(packet->pool);
+				if (tail->next == NULL)
+					return -ENOMEM;
+				packet->nb_segs++;
+				tail = tail->next;
+			}
+			n = RTE_MIN(part->length - done, rte_pktmbuf_tailroom(tail));
+			rte_memcpy(rte_pktmbuf_mtod_offset(tail, void *, tail->data_len),
+				part->bytes + done, n);
+			tail->data_len = (uint16_t)(tail->data_len + n);
+			packet->pkt_len += n;
+		}
+	return 0;
+}
+
+int
+msh_rest_copy(struct rte_mbuf *packet)
+{
+	struct msh_rest rest = *msh_rest_of(packet);
+	packet->pkt_len = packet->data_len;
+	return append(packet, rest.part, rest.parts);
+}
+
+/* Take the first n bytes off a chain; to may be NULL. */
+static void
+behead(struct chain *chain, uint32_t n, uint8_t *to)
+{
+	unsigned int gone = 0;
+	for (; gone < chain->parts && n > 0; gone++) {
+		struct msh_part *part = &chain->part[gone];
+		uint32_t take = RTE_MIN(part->length, n);
+		if (to != NULL)
+			to = (uint8_t *)rte_memcpy(to, part->bytes, take) + take;
+		part->bytes += take;
+		part->length -= take;
+		chain->length -= take;
+		n -= take;
+		if (part->length > 0)
+			break;
+	}
+	chain->parts -= gone;
+	memmove(chain->part, chain->part + gone, chain->parts * sizeof(chain->part[0]));
+}
+
+/* A packet of several pieces: its head by copy, the rest by reference if it has few enough. */
+static int
+take_chain(struct msh_vrings *rings, uint16_t id, struct rte_mbuf *m)
+{
+	struct chain chain;
+	if (!walk(rings, &rings->to_switch, id, 0, &chain) || chain.length < rings->header ||
+		chain.length - rings->header > UINT16_MAX)
+		return -EINVAL;
+	behead(&chain, rings->header, NULL);
+	uint32_t head = RTE_MIN(chain.length, MSH_HEAD_BYTES);
+	behead(&chain, head, rte_pktmbuf_mtod(m, uint8_t *));
+	m->data_len = (uint16_t)head;
+	m->pkt_len = head;
+	if (chain.parts > MSH_REST_PARTS)
+		return append(m, chain.part, chain.parts);
+	struct msh_rest *rest = msh_rest_of(m);
+	m->pkt_len += chain.length;
+	rest->parts = chain.parts;
+	memcpy(rest->part, chain.part, chain.parts * sizeof(chain.part[0]));
+	return 0;
+}
+
+/* The usual packet: header and frame in one piece. */
+static inline void
+take_one(uint8_t *frame, uint32_t length, struct rte_mbuf *m)
+{
+	uint16_t head = (uint16_t)RTE_MIN(length, MSH_HEAD_BYTES);
+	rte_memcpy(rte_pktmbuf_mtod(m, void *), frame, head);
+	m->data_len = head;
+	m->pkt_len = length;
+	if (length > head)
+		*msh_rest_of(m) =
+			(struct msh_rest){.parts = 1, .part = {{frame + head, length - head}}};
+}
+
+/* What a descriptor of a burst says, once read. */
+struct offer {
+	uint16_t id;
+	uint32_t length;
+	uint8_t *bytes; /* NULL: it is not the usual one, walk() it */
+};
+
+/* Read n offers and fetch what they point to. Returns how many are good. */
+static uint16_t
+look_at(struct msh_vrings *rings, struct msh_vring *ring, struct offer *offer, uint16_t n,
+	uint16_t flag)
+{
+	for (uint16_t i = 0; i < n; i++) {
+		offer[i].id = read_offer(ring, (uint16_t)(ring->next_avail + i));
+		if (unlikely(ring->broken))
+			return i;
+		rte_prefetch0(&ring->desc[offer[i].id]);
+	}
+	for (uint16_t i = 0; i < n; i++) {
+		struct vring_desc d = read_desc(&ring->desc[offer[i].id]);
+		offer[i].length = d.len;
+		offer[i].bytes = NULL;
+		if (likely(d.flags == flag && d.len > rings->header && d.len <= UINT16_MAX)) {
+			offer[i].bytes = mapped(&rings->memory, d.addr, d.len);
+			rte_prefetch0(offer[i].bytes);
+			rte_prefetch0(offer[i].bytes + RTE_CACHE_LINE_SIZE);
+		}
+	}
+	return n;
+}
+
+uint16_t
+msh_vring_receive(
+	struct msh_vrings *rings, struct rte_mempool *pool, struct rte_mbuf **packets, uint16_t n)
+{
+	struct msh_vring *ring = &rings->to_switch;
+	struct offer offer[MSH_BURST_MAX];
+	uint16_t taken = 0;
+	if (unlikely(ring->broken))
+		return 0;
+	n = offers(ring, RTE_MIN(n, MSH_BURST_MAX));
+	if (n == 0 || rte_pktmbuf_alloc_bulk(pool, packets, n) != 0)
+		return 0;
+	uint16_t good = look_at(rings, ring, offer, n, 0);
+	for (; taken < good; taken++) {
+		const struct offer *o = &offer[taken];
+		int rc = 0;
+		if (likely(o->bytes != NULL))
+			take_one(o->bytes + rings->header, o->length - rings->header,
+				packets[taken]);
+		else
+			rc = take_chain(rings, o->id, packets[taken]);
+		if (unlikely(rc != 0)) {
+			ring->broken = rc == -EINVAL;
+			break;
+		}
+		give_back(ring, o->id, 0);
+	}
+	ring->next_avail = (uint16_t)(ring->next_avail + taken);
+	if (unlikely(taken < n))
+		rte_pktmbuf_free_bulk(packets + taken, n - taken);
+	return taken;
+}
+
+void
+msh_vring_release(struct msh_vrings *rings)
+{
+	tell(rings, &rings->to_switch);
+}
+
+/* Where to write next in a buffer of the guest. */
+struct cursor {
+	const struct chain *chain;
+	unsigned int part;
+	uint32_t offset;
+};
+
+static void
+write_bytes(struct cursor *at, const uint8_t *bytes, uint32_t length)
+{
+	while (length > 0) {
+		const struct msh_part *part = &at->chain->part[at->part];
+		uint32_t n = RTE_MIN(part->length - at->offset, length);
+		rte_memcpy(part->bytes + at->offset, bytes, n);
+		bytes += n;
+		length -= n;
+		at->offset += n;
+		if (at->offset == part->length) {
+			at->part++;
+			at->offset = 0;
+		}
+	}
+}
+
+/* The whole packet, from its mbufs and from where its rest lies; there is room. */
+static void
+write_packet(struct cursor *at, struct rte_mbuf *m)
+{
+	if (msh_is_partial(m)) {
+		const struct msh_rest *rest = msh_rest_of(m);
+		write_bytes(at, rte_pktmbuf_mtod(m, uint8_t *), m->data_len);
+		for (uint32_t i = 0; i < rest->parts; i++)
+			write_bytes(at, rest->part[i].bytes, rest->part[i].length);
+		return;
+	}
+	for (; m != NULL; m = m->next)
+		write_bytes(at, rte_pktmbuf_mtod(m, uint8_t *), m->data_len);
+}
+
+/* Add the next buffer of the guest to a chain. */
+static bool
+add_buffer(struct msh_vrings *rings, struct msh_vring *ring, uint16_t at, struct chain *all,
+	uint16_t *id, uint32_t *length)
+{
+	struct chain one;
+	*id = read_offer(ring, at);
+	if (ring->broken || !walk(rings, ring, *id, VRING_DESC_F_WRITE, &one)) {
+		ring->broken = true;
+		return false;
+	}
+	if (all->parts + one.parts > PARTS_MAX)
+		return false;
+	memcpy(all->part + all->parts, one.part, one.parts * sizeof(one.part[0]));
+	all->parts += one.parts;
+	all->length += one.length;
+	*length = one.length;
+	return true;
+}
+
+/* A packet into as many buffers as it takes. False: there are too few, or they are too small. */
+static bool
+put_chain(struct msh_vrings *rings, struct rte_mbuf *m)
+{
+	struct msh_vring *ring = &rings->to_guest;
+	struct virtio_net_hdr_mrg_rxbuf header = {0};
+	struct chain all = {0};
+	uint16_t id[PARTS_MAX], buffers = 0;
+	uint32_t length[PARTS_MAX], need = rings->header + m->pkt_len;
+	do {
+		if ((buffers > 0 && !rings->mergeable) || buffers == PARTS_MAX ||
+			offers(ring, (uint16_t)(buffers + 1)) <= buffers ||
+			!add_buffer(rings, ring, (uint16_t)(ring->next_avail + buffers), &all,
+				&id[buffers], &length[buffers]))
+			return false;
+		buffers++;
+	} while (all.length < need);
+	header.num_buffers = buffers;
+	struct cursor at = {.chain = &all};
+	write_bytes(&at, (const uint8_t *)&header, rings->header);
+	write_packet(&at, m);
+	for (uint16_t i = 0; i < buffers; i++) {
+		uint32_t n = RTE_MIN(length[i], need);
+		give_back(ring, id[i], n);
+		need -= n;
+	}
+	ring->next_avail = (uint16_t)(ring->next_avail + buffers);
+	return true;
+}
+
+/* The usual packet, into one piece that holds it. */
+static inline void
+put_one(const struct msh_vrings *rings, uint8_t *bytes, struct rte_mbuf *m)
+{
+	static const struct virtio_net_hdr_mrg_rxbuf header = {.num_buffers = 1};
+	memcpy(bytes, &header, sizeof(header)); /* 12; with 10, the frame's begin overwrites 2 */
+	bytes += rings->header;
+	if (likely(m->data_len == m->pkt_len)) {
+		rte_memcpy(bytes, rte_pktmbuf_mtod(m, void *), m->data_len);
+		return;
+	}
+	for (struct rte_mbuf *s = m; s != NULL; s = s->next) {
+		rte_memcpy(bytes, rte_pktmbuf_mtod(s, void *), s->data_len);
+		bytes += s->data_len;
+	}
+	if (m->next != NULL)
+		return;
+	const struct msh_rest *rest = msh_rest_of(m);
+	for (uint32_t i = 0; i < rest->parts; i++) {
+		rte_memcpy(bytes, rest->part[i].bytes, rest->part[i].length);
+		bytes += rest->part[i].length;
+	}
+}
+
+uint16_t
+msh_vring_send(struct msh_vrings *rings, struct rte_mbuf **packets, uint16_t n)
+{
+	struct msh_vring *ring = &rings->to_guest;
+	struct offer offer[MSH_BURST_MAX];
+	uint16_t sent = 0;
+	if (unlikely(ring->broken))
+		return 0;
+	n = RTE_MIN(n, MSH_BURST_MAX);
+	uint16_t seen = look_at(rings, ring, offer, offers(ring, n), VRING_DESC_F_WRITE);
+	uint16_t first = ring->next_avail;
+	for (; sent < n && !ring->broken; sent++) {
+		struct rte_mbuf *m = packets[sent];
+		uint16_t i = (uint16_t)(ring->next_avail - first); /* a packet may take several */
+		uint32_t need = rings->header + m->pkt_len;
+		if (likely(i < seen && offer[i].bytes != NULL && offer[i].length >= need)) {
+			put_one(rings, offer[i].bytes, m);
+			give_back(ring, offer[i].id, need);
+			ring->next_avail++;
+		} else if (!put_chain(rings, m)) {
+			break;
+		}
+	}
+	tell(rings, ring);
+	return sent;
+}
