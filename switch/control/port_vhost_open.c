@@ -19,8 +19,9 @@
 struct vhost_socket {
 	char path[108];
 	bool client;
-	int vid;    /* the guest's device, -1: none; vhost's thread */
-	bool on[2]; /* its rings are ready and enabled; vhost's thread */
+	bool librte; /* librte_vhost serves the rings, whatever they are */
+	int vid;     /* the guest's device, -1: none; vhost's thread */
+	bool on[2];  /* its rings are ready and enabled; vhost's thread */
 	struct msh_port *port;
 };
 
@@ -70,7 +71,7 @@ resume(struct vhost_socket *s)
 {
 	if (s->vid < 0)
 		return;
-	if (s->on[0] && s->on[1])
+	if (s->on[0] && s->on[1] && !s->librte)
 		msh_vrings_take(s->port, s->vid);
 	__atomic_store_n(&s->port->vid, s->vid, __ATOMIC_RELEASE);
 }
@@ -117,6 +118,7 @@ guest_came(int vid)
 	rte_vhost_extern_callback_register(vid, &message_hooks, NULL);
 	s->vid = vid;
 	s->on[0] = s->on[1] = true; /* else this was not called */
+	__atomic_store_n(&s->port->broken, false, __ATOMIC_RELAXED);
 	resume(s);
 	msh_port_set_up(s->port, true);
 	MSH_LOG(INFO, "port %s: guest is there, features 0x%" PRIx64 ", rings served by %s",
@@ -165,21 +167,42 @@ static const struct rte_vhost_device_ops callbacks = {
 	.vring_state_changed = ring_changed,
 };
 
+/* One word of "server|client", "rings own|librte"; returns how many it took, or the negative
+ * status. */
+static int
+parse_option(struct vhost_socket *s, int argc, char *const *argv, struct msh_answer *answer)
+{
+	if (strcmp(argv[0], "server") == 0 || strcmp(argv[0], "client") == 0) {
+		s->client = strcmp(argv[0], "client") == 0;
+		return 1;
+	}
+	if (strcmp(argv[0], "rings") != 0)
+		return msh_answer_set(answer, MSH_BAD,
+			"'%s' is neither server, client, rings nor learn", argv[0]);
+	if (argc < 2 || (strcmp(argv[1], "own") != 0 && strcmp(argv[1], "librte") != 0))
+		return msh_answer_set(answer, MSH_BAD, "rings is own or librte, not '%s'",
+			argc < 2 ? "" : argv[1]);
+	s->librte = strcmp(argv[1], "librte") == 0;
+	return 2;
+}
+
 static int
 parse_arguments(struct vhost_socket *s, int argc, char *const *argv, struct msh_answer *answer)
 {
-	if (argc < 1 || argc > 2)
+	if (argc < 1)
 		return msh_answer_set(answer, MSH_BAD,
-			"port add NAME vhost takes PATH [server|client] [learn on|off]");
+			"port add NAME vhost takes PATH [server|client] [rings own|librte] "
+			"[learn on|off]");
 	if (strlen(argv[0]) >= sizeof(s->path))
 		return msh_answer_set(answer, MSH_BAD, "socket path '%s' is longer than %zu bytes",
 			argv[0], sizeof(s->path) - 1);
 	if (argv[0][0] != '/')
 		return msh_answer_set(answer, MSH_BAD, "socket path '%s' is not absolute", argv[0]);
-	if (argc == 2 && strcmp(argv[1], "server") != 0 && strcmp(argv[1], "client") != 0)
-		return msh_answer_set(
-			answer, MSH_BAD, "'%s' is neither server nor client", argv[1]);
-	s->client = argc == 2 && strcmp(argv[1], "client") == 0;
+	for (int at = 1, n; at < argc; at += n) {
+		n = parse_option(s, argc - at, argv + at, answer);
+		if (n < 0)
+			return n;
+	}
 	snprintf(s->path, sizeof(s->path), "%s", argv[0]);
 	for (unsigned int i = 0; i < MSH_PORTS_MAX; i++)
 		if (sockets[i] != NULL && strcmp(sockets[i]->path, s->path) == 0)
@@ -253,7 +276,14 @@ vhost_show(const struct msh_port *port, json_t *row)
 {
 	const struct vhost_socket *s = sockets[port->index];
 	uint64_t n = __atomic_load_n(&port->notifications, __ATOMIC_RELAXED);
+	bool own = __atomic_load_n(&port->rings, __ATOMIC_RELAXED) != NULL;
+	bool broken = own && __atomic_load_n(&port->broken, __ATOMIC_RELAXED);
 	msh_put(row, "interrupts", n);
+	json_object_set_new(row, "rings",
+		json_string(broken                 ? "broken"
+			    : own                  ? "own"
+			    : msh_port_is_up(port) ? "librte"
+						   : "-"));
 	json_object_set_new(
 		row, "where", json_sprintf("%s (%s)", s->path, s->client ? "client" : "server"));
 }

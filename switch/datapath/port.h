@@ -46,6 +46,7 @@ struct msh_port {
 	 * does. vhost's thread publishes, and waits for a quiescent state to take them back. */
 	struct msh_vrings *rings;
 	struct msh_vrings *received; /* rings that have packets in hand; the owner's own */
+	bool broken; /* the guest wrote nonsense into its rings; the owner writes: atomic */
 	struct rte_mempool *pool;
 	uint64_t notifications; /* vhost: interrupts sent to the guest; the sending worker and
 				   vhost's thread: atomic */

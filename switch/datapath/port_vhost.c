@@ -9,6 +9,17 @@
 #include "port.h"
 #include "vring.h"
 
+/* What the rings have to say, where it outlives them. */
+static void
+account(struct msh_port *port, struct msh_vrings *rings)
+{
+	if (rings->interrupts > 0)
+		msh_count(&port->notifications, rings->interrupts);
+	rings->interrupts = 0;
+	if (unlikely(rings->to_switch.broken || rings->to_guest.broken))
+		__atomic_store_n(&port->broken, true, __ATOMIC_RELAXED);
+}
+
 static uint16_t
 vhost_rx(struct msh_port *port, uint16_t queue, struct rte_mbuf **packets, uint16_t n)
 {
@@ -16,6 +27,8 @@ vhost_rx(struct msh_port *port, uint16_t queue, struct rte_mbuf **packets, uint1
 	if (likely(rings != NULL)) {
 		n = msh_vring_receive(rings, port->pool, packets, n);
 		port->received = n > 0 ? rings : NULL;
+		if (unlikely(rings->to_switch.broken))
+			account(port, rings);
 		return n;
 	}
 	int vid = __atomic_load_n(&port->vid, __ATOMIC_ACQUIRE);
@@ -27,8 +40,11 @@ vhost_rx(struct msh_port *port, uint16_t queue, struct rte_mbuf **packets, uint1
 static void
 vhost_release(struct msh_port *port)
 {
-	if (port->received != NULL)
-		msh_vring_release(port->received);
+	struct msh_vrings *rings = port->received;
+	if (rings == NULL)
+		return;
+	msh_vring_release(rings);
+	account(port, rings);
 	port->received = NULL;
 }
 
@@ -50,6 +66,7 @@ vhost_tx(struct msh_port *port, uint16_t queue, struct rte_mbuf **packets, uint1
 	uint16_t sent;
 	if (likely(rings != NULL)) {
 		sent = msh_vring_send(rings, packets, n);
+		account(port, rings);
 	} else {
 		int vid = __atomic_load_n(&port->vid, __ATOMIC_ACQUIRE);
 		if (vid < 0)
