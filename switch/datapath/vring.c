@@ -245,8 +245,10 @@ look_at(struct msh_vrings *rings, struct msh_vring *ring, struct offer *offer, u
 {
 	for (uint16_t i = 0; i < n; i++) {
 		offer[i].id = read_offer(ring, (uint16_t)(ring->next_avail + i));
-		if (unlikely(ring->broken))
-			return i;
+		if (unlikely(ring->broken)) {
+			n = i; /* those before it are good */
+			break;
+		}
 		rte_prefetch0(&ring->desc[offer[i].id]);
 	}
 	for (uint16_t i = 0; i < n; i++) {
