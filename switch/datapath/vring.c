@@ -255,8 +255,9 @@ look_at(struct msh_vrings *rings, struct msh_vring *ring, struct offer *offer, u
 		struct vring_desc d = read_desc(&ring->desc[offer[i].id]);
 		offer[i].length = d.len;
 		offer[i].bytes = NULL;
-		if (likely(d.flags == flag && d.len > rings->header && d.len <= UINT16_MAX)) {
+		if (likely(d.flags == flag && d.len > rings->header && d.len <= UINT16_MAX))
 			offer[i].bytes = mapped(&rings->memory, d.addr, d.len);
+		if (likely(offer[i].bytes != NULL)) {
 			rte_prefetch0(offer[i].bytes);
 			rte_prefetch0(offer[i].bytes + RTE_CACHE_LINE_SIZE);
 		}
