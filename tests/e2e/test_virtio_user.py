@@ -64,18 +64,21 @@ def stack():
 
 
 @pytest.mark.asan
-@pytest.mark.parametrize("device", ["", "packed_vq=1", "in_order=1", "mrg_rxbuf=0"],
-                         ids=["split", "packed", "in-order", "not mergeable"])
-def test_counters_agree(switch, stack, device):
-    pair = Pair(switch, stack, device=device)
+@pytest.mark.parametrize("device,rings,served", [
+    ("", "own", "own"), ("", "librte", "librte"), ("packed_vq=1", "own", "librte"), ("in_order=1", "own", "own"),
+    ("mrg_rxbuf=0", "own", "own")], ids=["split", "split by librte", "packed", "in-order", "not mergeable"])
+def test_counters_agree(switch, stack, device, rings, served):
+    pair = Pair(switch, stack, options="rings " + rings, device=device)
+    assert switch.port("a")["rings"] == switch.port("b")["rings"] == served
     pair.send()
     pair.check(64)
 
 
 @pytest.mark.asan
+@pytest.mark.parametrize("rings", ["own", "librte"])
 @pytest.mark.parametrize("sizes", ["1514", "2000,2000,2000,2000,1014"], ids=["1514", "9014"])
-def test_sizes(switch, stack, sizes):
-    pair = Pair(switch, stack, arguments=["--tx-offloads=0x8000", "--rx-offloads=0x2000"])
+def test_sizes(switch, stack, sizes, rings):
+    pair = Pair(switch, stack, options="rings " + rings, arguments=["--tx-offloads=0x8000", "--rx-offloads=0x2000"])
     pair.send(sizes)
     pair.check(sum(map(int, sizes.split(","))))
 
