@@ -10,6 +10,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,6 +25,12 @@ MEMORY_MB = 256
 class Contestant:
     def __init__(self, **options):
         self.processes, self.ports, self.options = [], [], options
+
+    program = None  # that it needs; None: always there
+
+    @classmethod
+    def is_there(cls):
+        return cls.program is None or shutil.which(cls.program) is not None or os.path.exists(cls.program)
 
     def spawn(self, command, **keywords):
         self.processes.append(subprocess.Popen(command, process_group=0, **keywords))
@@ -86,7 +93,7 @@ class Mshswitch(Contestant):
 class Testpmd(Contestant):
     """DPDK's own forwarder: `io` touches no packet, `mac` rewrites the MACs."""
 
-    mode = "io"
+    mode, program = "io", "dpdk-testpmd"
 
     @property
     def name(self):
@@ -128,6 +135,7 @@ class Ovs(Contestant):
     """Open vSwitch on DPDK with its NORMAL action; its own database and directory."""
 
     name = "OVS-DPDK"
+    program = "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk"
 
     def start(self, directory):
         self.dir = directory + "/ovs"
@@ -145,7 +153,7 @@ class Ovs(Contestant):
                    "other_config:dpdk-socket-mem=512", "other_config:pmd-cpu-mask=%#x" % (1 << WORKER),
                    "other_config:dpdk-lcore-mask=%#x" % (1 << CONTROL),
                    "other_config:dpdk-extra=--no-pci --in-memory --file-prefix=ovs-" + os.path.basename(directory))
-        self.vswitchd = self.spawn(["/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk", self.db,
+        self.vswitchd = self.spawn([self.program, self.db,
                                     "--unixctl=%s/vswitchd.ctl" % self.dir], **quiet)
         self.vsctl("add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=netdev")
         for port in ("a", "b"):

@@ -1,76 +1,115 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""Measures the switch, prints a table, and writes build/bench/effect.json. `./dev bench` calls it.
-
-    run.py [--samples N]
-
-effect: how long from a guest's store of a command until the first packet that obeys, while four VMs' regions are
-polled and a peer offers all that the switch's one worker takes. Two cores are enough: the worker has one, the peer and
-the control lcore share the other, as they do on a busy host."""
+"""Measures the switch, alone and beside others; prints tables and writes results.json, results.md and contests.svg to
+build/bench/. `./dev bench` calls it; bench/README.md says what is measured and how."""
 
 import argparse
+import contextlib
 import json
 import os
-import subprocess
+import re
 import sys
+import time
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, ROOT + "/tests/lib")
-from switch import BUILD, Switch  # noqa: E402
+import contestants
+from contest import WORKLOADS, contest, summary
+from effect import effect, met
+from report import contest_picture, contest_table, effect_table
 
-MAC = "52:54:00:00:00:%02x"
-GOAL_US = 1000  # at p99
-
-
-def busy():
-    """What else runs on this machine: its load average over the last minute."""
-    return os.getloadavg()[0]
-
-
-def effect(samples):
-    with Switch(name="bench") as switch:
-        region = switch.dir + "/region"
-        switch.ctl("port add generator vhost %s/generator" % switch.dir)
-        for number in range(4):
-            switch.ctl("port add vm%d vhost %s/vm%d" % (number, switch.dir, number))
-            switch.ctl("vm add vm%d port vm%d mac %s region %s%d" % (number, number, MAC % number, region, number))
-        device = "virtio_user%d,path=%s/%s,queues=1,mac=%s"
-        command = [BUILD + "/bench/msh-effect", "--lcores", "0@0", "--no-huge", "-m", "128", "--no-pci",
-                   "--file-prefix=" + switch.file_prefix + "-peer", "--log-level=error",
-                   "--vdev", device % (0, switch.dir, "generator", MAC % 10),
-                   "--vdev", device % (1, switch.dir, "vm0", MAC % 0),
-                   "--", region + "0", MAC % 0, str(samples)]
-        environment = dict(os.environ, RUNTIME_DIRECTORY=switch.dir)
-        result = json.loads(subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE).stdout)
-        result["worker"] = switch.ctl("worker show")
-        switch.stop()
-    return result
+PAGES = "/proc/sys/vm/nr_hugepages"
+HUGEPAGES = 1100  # of 2 MB: two contestants and the generator
+QUICK = ("64 B, 1 flow", "64 B, 10k flows", "1518 B")
+PEERS = {re.sub(r"\W+", "-", peer.name.lower() if isinstance(peer.name, str) else "testpmd-" + peer.mode): peer
+         for peer in contestants.ALL[1:]}
 
 
-def table(result):
-    lines = ["| us from store to effect | p50 | p90 | p99 | max |", "|---|---|---|---|---|"]
-    for command in ("drop", "pass"):
-        row = result[command + "_us"]
-        lines.append("| `%s` | %s |" % ("A" if command == "drop" else "D",
-                                        " | ".join("%.0f" % row[name] for name in ("p50", "p90", "p99", "max"))))
-    return "\n".join(lines)
+def others():
+    """What else uses this machine's CPUs, in CPUs: nothing of ours runs yet."""
+    def times():
+        with open("/proc/stat") as stream:
+            numbers = [int(word) for word in stream.readline().split()[1:9]]
+        return sum(numbers), numbers[3] + numbers[4]
+    before = times()
+    time.sleep(1)
+    after = times()
+    return (1 - (after[1] - before[1]) / (after[0] - before[0])) * os.cpu_count()
+
+
+@contextlib.contextmanager
+def hugepages():
+    with open(PAGES) as stream:
+        before = stream.read()
+    try:
+        for _ in range(20):  # memory is made free for them bit by bit
+            with open(PAGES, "w") as stream:
+                stream.write(str(HUGEPAGES))
+            with open(PAGES) as stream:
+                if int(stream.read()) >= HUGEPAGES:
+                    break
+            time.sleep(0.2)
+        else:
+            raise RuntimeError("no %d hugepages of 2 MB to be had" % HUGEPAGES)
+        yield
+    finally:
+        with open(PAGES, "w") as stream:
+            stream.write(before)
+
+
+def run_contests(options):
+    workloads = {name: WORKLOADS[name] for name in options.workloads or (QUICK if options.quick else WORKLOADS)}
+    results = {}
+    with hugepages():
+        for word in options.against:
+            peer = PEERS[word]
+            name = peer().name
+            print("beside %s:" % name, flush=True)
+            pairs = contest(contestants.Mshswitch, peer, workloads, pairs=options.pairs, starts=3, ms=options.ms,
+                            tell=lambda text: print("  " + text, flush=True) if options.verbose else None)
+            results[name] = {workload: summary(found) for workload, found in pairs.items()}
+            print(contest_table({name: results[name]}), flush=True)
+    return results
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="dev bench", description="Measure the switch.")
-    parser.add_argument("--samples", type=int, default=500, help="commands of each kind (%(default)s)")
-    arguments = parser.parse_args()
-    load = busy()
-    result = dict(effect(arguments.samples), load_before=load)
-    os.makedirs(BUILD + "/bench", exist_ok=True)
-    with open(BUILD + "/bench/effect.json", "w") as stream:
+    parser = argparse.ArgumentParser(prog="dev bench", description="Measure the switch, alone and beside others.")
+    parser.add_argument("what", nargs="*", choices=["effect", "contests", []], default=[], help="default: both")
+    parser.add_argument("--quick", action="store_true", help="a few minutes: fewer pairs, shorter slices, three workloads")
+    parser.add_argument("--against", action="append", choices=list(PEERS), help="only beside these; may be repeated")
+    parser.add_argument("--workload", action="append", dest="workloads", choices=list(WORKLOADS), help="only this traffic")
+    parser.add_argument("--pairs", type=int, help="pairs of slices (15, quick: 6)")
+    parser.add_argument("--ms", type=int, help="length of a slice (1000, quick: 400)")
+    parser.add_argument("--samples", type=int, default=500, help="commands of each kind for the effect (%(default)s)")
+    parser.add_argument("--force", action="store_true", help="also on a busy machine; the results say so")
+    parser.add_argument("--verbose", action="store_true", help="tell each pair")
+    options = parser.parse_args()
+    options.pairs = options.pairs or (6 if options.quick else 15)
+    options.ms = options.ms or (400 if options.quick else 1000)
+    options.against = options.against or [word for word, peer in PEERS.items() if peer.is_there()]
+    load = others()
+    if load > 0.3 and not options.force:
+        sys.exit("dev bench: other processes use %.1f CPUs: no figure would mean anything. --force measures all the same" % load)
+    result, text, status = {"busy_before": load, "quick": options.quick, "when": time.strftime("%F %T")}, [], 0
+    if "effect" in options.what or not options.what:
+        result["effect"] = effect(options.samples)
+        text.append(effect_table(result["effect"]))
+        print(text[-1], flush=True)
+        if not met(result["effect"]):
+            print("the goal, p99 under 1000 us, is not met")
+            status = 1
+    if "contests" in options.what or not options.what:
+        result["contests"] = run_contests(options)
+        text.append(contest_table(result["contests"]))
+    directory = contestants.BUILD + "/bench"
+    os.makedirs(directory, exist_ok=True)
+    with open(directory + "/results.json", "w") as stream:
         json.dump(result, stream, indent=1)
-    print(table(result))
-    if load > 0.7:
-        print("The machine was busy before (load %.1f): these figures are too high." % load)
-    met = all(result[command + "_us"]["p99"] < GOAL_US for command in ("drop", "pass"))
-    print("goal, p99 under %d us: %s" % (GOAL_US, "met" if met else "not met"))
-    return 0 if met else 1
+    with open(directory + "/results.md", "w") as stream:
+        stream.write("\n\n".join(text) + "\n" + ("" if load <= 0.3 else "\nThe machine was busy.\n"))
+    if result.get("contests"):
+        with open(directory + "/contests.svg", "w") as stream:
+            stream.write(contest_picture(result["contests"]))
+    print("written to %s: results.json, results.md%s" % (directory, ", contests.svg" if result.get("contests") else ""))
+    return status
 
 
 if __name__ == "__main__":
