@@ -157,7 +157,8 @@ class Ovs(Contestant):
                                     "--unixctl=%s/vswitchd.ctl" % self.dir], **quiet)
         self.vsctl("add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=netdev")
         for port in ("a", "b"):
-            self.vsctl("add-port", "br0", port, "--", "set", "Interface", port, "type=dpdkvhostuser")
+            self.vsctl("add-port", "br0", port, "--", "set", "Interface", port, "type=dpdkvhostuser",
+                       "mtu_request=9000")
             wait_for(lambda: os.path.exists("%s/%s" % (self.dir, port)), 10, "no socket of OVS")
             self.ports.append("path=%s/%s" % (self.dir, port))
         for command in self.options.get("flows", ()):

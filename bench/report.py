@@ -18,7 +18,7 @@ def contest_table(contests):
              "|---|---|---|---|---|---|---|---|"]
     for peer, workloads in contests.items():
         for name, one in workloads.items():
-            cycles, mpps = one.get("cycles"), one["mpps"]
+            cycles, mpps = one.get("cycles"), one.get("mpps", {"a": 0, "b": 0})  # nothing came through
             busy = "%.0f | %.0f | %.2f (%.2f-%.2f)" % tuple(cycles[key] for key in ("a", "b", "ratio", "low", "high")) \
                 if cycles else "| | "
             lines.append("| %s | %s | %s | %.2f | %.2f | %d |" % (peer, name, busy, mpps["a"], mpps["b"], one["pairs"]))

@@ -38,6 +38,8 @@ msh_save(const struct msh_control *control)
 	FILE *out = open_memstream(&text, &size);
 	if (out == NULL)
 		return NULL;
+	if (control->datapath.spin)
+		fputs("worker idle spin\n", out);
 	for (unsigned int i = 1; i < MSH_PORTS_MAX; i++)
 		if (control->port[i].port != NULL)
 			fprintf(out, "port add %s %s\n", control->port[i].port->name,

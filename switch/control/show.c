@@ -165,10 +165,24 @@ msh_worker_show(struct msh_control *control, const struct msh_caller *caller, in
 		json_object_set_new(row, "busy_percent",
 			json_real((int)(control->sample[i].busy * 1000) / 10.0));
 		msh_put(row, "packets_per_second", (uint64_t)control->sample[i].packets_per_second);
+		json_object_set_new(
+			row, "idle", json_string(control->datapath.spin ? "spins" : "sleeps"));
 		msh_put(row, "flows",
 			msh_flow_count(w->flows, control->datapath.now, control->datapath.config));
 		json_array_append_new(answer->data, row);
 	}
+	return 0;
+}
+
+int
+msh_worker_idle(struct msh_control *control, const struct msh_caller *caller, int argc,
+	char *const *argv, struct msh_answer *answer)
+{
+	bool spin = strcmp(argv[0], "spin") == 0;
+	if (!spin && strcmp(argv[0], "sleep") != 0)
+		return msh_answer_set(
+			answer, MSH_BAD, "idle '%s' is neither sleep nor spin", argv[0]);
+	__atomic_store_n(&control->datapath.spin, spin, __ATOMIC_RELAXED);
 	return 0;
 }
 

@@ -7,7 +7,10 @@
 #include <rte_cycles.h>
 #include <rte_pause.h>
 
+#include "nap.h"
 #include "retire.h"
+
+#define IDLE_US 1000 /* without a packet for so long: nap between turns */
 
 /* Packets that the control lcore made. */
 static uint16_t
@@ -60,7 +63,9 @@ msh_worker_run(void *argument)
 	struct rte_rcu_qsbr *rcu = msh_rcu();
 	rte_rcu_qsbr_thread_register(rcu, w->index);
 	rte_rcu_qsbr_thread_online(rcu, w->index);
-	uint64_t turn = rte_rdtsc();
+	const uint64_t idle = rte_get_tsc_hz() / 1000000 * IDLE_US;
+	uint64_t turn = rte_rdtsc(), last = turn; /* last: when there was a packet */
+	msh_nap_prepare();
 	__atomic_store_n(&w->started, turn, __ATOMIC_RELAXED);
 	while (!__atomic_load_n(&w->datapath->stop, __ATOMIC_RELAXED)) {
 		uint16_t n = run_turn(w);
@@ -68,8 +73,13 @@ msh_worker_run(void *argument)
 		if (n > 0) {
 			msh_count(&w->busy_cycles, now - turn);
 			msh_count(&w->busy_packets, n);
-		} else {
+			last = now;
+		} else if (now - last < idle ||
+			   __atomic_load_n(&w->datapath->spin, __ATOMIC_RELAXED)) {
 			rte_pause();
+		} else {
+			msh_nap();
+			now = rte_rdtsc();
 		}
 		turn = now;
 		rte_rcu_qsbr_quiescent(rcu, w->index);

@@ -56,6 +56,7 @@ struct msh_datapath {
 	const struct msh_config *config; /* control publishes (release), workers read (acquire) */
 	uint32_t now;                    /* seconds since start; control writes */
 	bool stop;                       /* control writes: workers return */
+	bool spin;                       /* control writes: idle workers do not nap */
 	unsigned int worker_count;
 	struct msh_fdb *fdb;
 	struct rte_mempool *pool;

@@ -115,6 +115,27 @@ def test_hugepages(switch_factory, hugepages, tmp_path, eal):
         subprocess.run(["umount", "-q", tmp_path])
 
 
+def test_idle_workers(switch):
+    """They leave their core to others, unless told to poll on; what they do is told truthfully."""
+    def cores(seconds=1.5):
+        with open("/proc/%d/stat" % switch.pid) as stream:
+            before = sum(map(int, stream.read().rpartition(")")[2].split()[11:13]))
+        time.sleep(seconds)
+        with open("/proc/%d/stat" % switch.pid) as stream:
+            after = sum(map(int, stream.read().rpartition(")")[2].split()[11:13]))
+        return (after - before) / os.sysconf("SC_CLK_TCK") / seconds
+    assert cores() < 0.4
+    assert switch.ctl("worker show")[0]["busy_percent"] < 1
+    switch.ctl("worker idle spin")
+    assert cores() > 0.8
+    assert switch.ctl("worker show")[0]["busy_percent"] < 1
+    assert "worker idle spin" in switch.ctl("save").splitlines()
+    switch.ctl("worker idle sleep")
+    switch.ctl("port add load dev net_null_load")
+    time.sleep(1.2)
+    assert switch.ctl("worker show")[0]["busy_percent"] > 50
+
+
 @pytest.mark.asan
 def test_save_makes_the_same(switch_factory, tmp_path):
     """Every kind of thing, with every option."""
@@ -123,7 +144,7 @@ def test_save_makes_the_same(switch_factory, tmp_path):
         'port add c dev "net_pcap_c,tx_pcap=%s/a file"' % tmp_path,
         "port add d dev net_null_d,no-rx=1 learn off", "vm add one port a mac 02:00:00:00:00:01 mac 02:00:00:00:00:02",
         "vm add two port b mac 02:00:00:00:00:03 port d mac 02:00:00:00:00:04 region %s/r size 65536 mode 0640" % tmp_path,
-        "R F 02:00:00:00:00:01 10.0.0.1", "A 02:00:00:00:00:01 I 15 t 1 s 10.0.0.2 d 10.0.0.3 p udp",
+        "worker idle spin", "R F 02:00:00:00:00:01 10.0.0.1", "A 02:00:00:00:00:01 I 15 t 1 s 10.0.0.2 d 10.0.0.3 p udp",
         "R F 02:00:00:00:00:04 2001:db8::1", "A 02:00:00:00:00:04 T 2 d 80",
         "R L 02:00:00:00:00:03 10.0.0.4 1 10.0.0.5 10.0.0.6", "R L 02:00:00:00:00:03 10.0.0.4 0 0.0.0.0 10.0.0.7"])
     saved = first.ctl("save")

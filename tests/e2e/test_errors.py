@@ -104,6 +104,7 @@ COMMANDS = [
     ("vm del nobody", "NOTFOUND", "nobody"),
     ("vm show nobody", "NOTFOUND", "nobody"),
     ("stage show nobody", "NOTFOUND", "nobody"),
+    ("worker idle slowly", "BAD", "slowly"),
     ("help nobody", "NOTFOUND|BAD", "nobody"),
 ]
 
