@@ -63,7 +63,7 @@ def run_contests(options):
             peer = PEERS[word]
             name = peer().name
             print("beside %s:" % name, flush=True)
-            pairs = contest(contestants.Mshswitch, peer, workloads, pairs=options.pairs, starts=3, ms=options.ms,
+            pairs = contest(contestants.Mshswitch, peer, workloads, pairs=options.pairs, starts=3, ms=options.ms, packed=options.packed,
                             tell=lambda text: print("  " + text, flush=True) if options.verbose else None)
             results[name] = {workload: summary(found) for workload, found in pairs.items()}
             print(contest_table({name: results[name]}), flush=True)
@@ -76,6 +76,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="a few minutes: fewer pairs, shorter slices, three workloads")
     parser.add_argument("--against", action="append", choices=list(PEERS), help="only beside these; may be repeated")
     parser.add_argument("--workload", action="append", dest="workloads", choices=list(WORKLOADS), help="only this traffic")
+    parser.add_argument("--packed", action="store_true", help="packed in-order rings in place of split ones")
     parser.add_argument("--pairs", type=int, help="pairs of slices (15, quick: 6)")
     parser.add_argument("--ms", type=int, help="length of a slice (1000, quick: 400)")
     parser.add_argument("--samples", type=int, default=500, help="commands of each kind for the effect (%(default)s)")

@@ -80,7 +80,7 @@ static enum rte_vhost_msg_result
 before_message(int vid, void *message)
 {
 	struct vhost_socket *s = socket_of_device(vid);
-	if (s != NULL)
+	if (s != NULL && s->vid == vid)
 		pause_rings(s);
 	return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
 }
@@ -89,7 +89,7 @@ static enum rte_vhost_msg_result
 after_message(int vid, void *message)
 {
 	struct vhost_socket *s = socket_of_device(vid);
-	if (s != NULL)
+	if (s != NULL && s->vid == vid)
 		resume(s);
 	return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
 }
@@ -107,6 +107,11 @@ guest_came(int vid)
 	if (s == NULL || vid >= DEVICES_MAX ||
 		rte_vhost_get_negotiated_features(vid, &features) != 0)
 		return -1;
+	if (s->vid >= 0) {
+		MSH_LOG(WARNING, "port %s: a second guest at %s is not served: one is there",
+			s->port->name, s->path);
+		return -1;
+	}
 	/* Without mergeable buffers a guest has room for one Ethernet frame in each
 	 * (virtio 1.2, 5.1.6.3.1). */
 	bool mergeable = features & (1ull << VIRTIO_NET_F_MRG_RXBUF);
@@ -143,7 +148,7 @@ static int
 ring_changed(int vid, uint16_t ring, int on)
 {
 	struct vhost_socket *s = socket_of_device(vid);
-	if (s == NULL || ring >= RTE_DIM(s->on))
+	if (s == NULL || s->vid != vid || ring >= RTE_DIM(s->on))
 		return 0;
 	pause_rings(s);
 	s->on[ring] = on;

@@ -120,6 +120,49 @@ def test_peer_that_dies(switch, stack):
 
 
 @pytest.mark.asan
+def test_second_guest_at_a_socket(switch, stack):
+    """It is not served; the first one does not notice, and a third finds the place free when the first goes."""
+    pair = Pair(switch, stack)
+    pair.b.run("rxonly")
+    pair.a.run("txonly", B)
+    with Peer(pair.path("b"), B) as second:
+        second.run("rxonly")
+        switch.wait_for(lambda: "port b: a second guest at %s is not served" % pair.path("b") in switch.log(), 10)
+        sent = switch.port("b")["tx_packets"]
+        switch.wait_for(lambda: switch.port("b")["tx_packets"] > sent + 10000, 10, "the first one gets nothing any more")
+        second.stop()
+        assert second.stats()["RX-packets"] == 0
+    assert switch.port("b")["state"] == "up"
+    sent = switch.port("b")["tx_packets"]
+    switch.wait_for(lambda: switch.port("b")["tx_packets"] > sent + 10000, 10, "the first one gets nothing any more")
+    pair.b.kill()
+    switch.wait_for(lambda: switch.port("b")["state"] != "up", 5)
+    pair.b = pair.peer("b")
+
+
+@pytest.mark.asan
+def test_guest_that_takes_nothing(switch, stack):
+    """Its packets are dropped by name at its sender, and nobody else's: the sender still reaches a third."""
+    pair = Pair(switch, stack)  # b never forwards: its ring fills up
+    switch.ctl("port add c vhost %s" % pair.path("c"))
+    pair.a.run("txonly", B)
+    switch.wait_for(lambda: switch.port("a")["drops"]["tx_full"] > 10000, 10, lambda: switch.port("a"))
+    pair.a.stop()
+    full = switch.port("b")["tx_refused"]
+    with Peer(pair.path("c"), "02:00:00:00:00:0d") as third:
+        switch.wait_for(lambda: switch.port("c")["state"] == "up", 10)
+        third.run("txonly", A)  # and is learned
+        switch.wait_for(lambda: switch.port("a")["tx_packets"] > 100, 10, lambda: switch.port("a"))
+        third.stop()
+        third.run("rxonly")
+        pair.a.run("txonly", "02:00:00:00:00:0d")
+        switch.wait_for(lambda: switch.port("c")["tx_packets"] > 10000, 10, lambda: switch.port("c"))
+        pair.a.stop()
+        third.stop()
+    assert switch.port("b")["tx_refused"] == full == switch.port("a")["drops"]["tx_full"] - switch.port("c")["tx_refused"]
+
+
+@pytest.mark.asan
 def test_port_goes_under_traffic(switch, stack):
     """Both directions of deletion: of the sender's port, of the receiver's."""
     pair = Pair(switch, stack)
