@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import sys
 import time
 
@@ -83,6 +84,7 @@ def main():
     parser.add_argument("--force", action="store_true", help="also on a busy machine; the results say so")
     parser.add_argument("--verbose", action="store_true", help="tell each pair")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("SIGTERM"))  # so that what cleans up runs
     options.pairs = options.pairs or (6 if options.quick else 15)
     options.ms = options.ms or (400 if options.quick else 1000)
     options.against = options.against or [word for word, peer in PEERS.items() if peer.is_there()]
