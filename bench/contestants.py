@@ -179,39 +179,4 @@ class Ovs(Contestant):
         return (int(busy[1]) if busy else 0), (int(packets[1]) if packets else 0)
 
 
-class LinuxBridge(Contestant):
-    """The kernel's bridge with an nftables chain in its path. The generator has packet sockets on veths; what comes by
-    them is steered to the core WORKER."""
-
-    name = "Linux bridge"
-
-    def start(self, directory):
-        self.suffix = str(os.getpid())
-        names = ["mb%s%s" % (side, self.suffix) for side in "ab"]
-        self.bridge = "mbr" + self.suffix
-        self.ip("link", "add", self.bridge, "type", "bridge", "stp_state", "0")
-        for name in names:
-            self.ip("link", "add", name, "type", "veth", "peer", "name", name + "x")
-            self.ip("link", "set", name + "x", "master", self.bridge)
-            with open("/sys/class/net/%sx/queues/rx-0/rps_cpus" % name, "w") as stream:
-                stream.write("%x" % (1 << WORKER))
-            for link in (name, name + "x"):
-                self.ip("link", "set", link, "up")
-        self.ip("link", "set", self.bridge, "up")
-        rules = "table bridge msh { chain f { type filter hook forward priority 0; policy accept; counter; }; }"
-        subprocess.run(["nft", rules], check=True)
-        self.ports = ["iface=" + name for name in names]
-
-    @staticmethod
-    def ip(*words):
-        subprocess.run(["ip", *words], check=True)
-
-    def stop(self):
-        if not hasattr(self, "bridge"):
-            return
-        subprocess.run(["nft", "delete table bridge msh"], stderr=subprocess.DEVNULL)
-        for link in [port[6:] for port in self.ports] + [self.bridge]:
-            subprocess.run(["ip", "link", "del", link], stderr=subprocess.DEVNULL)
-
-
-ALL = [Mshswitch, Testpmd, TestpmdMac, Ovs, LinuxBridge]
+ALL = [Mshswitch, Testpmd, TestpmdMac, Ovs]

@@ -16,12 +16,8 @@ class Generator:
         for contestant in contestants:
             for port in contestant.ports:
                 number = len(devices)
-                if port.startswith("path="):
-                    device = "virtio_user%d,%s,queues=1,queue_size=256,mac=52:54:00:00:00:%02x%s" % (
-                        number, port, number + 16, ",packed_vq=1,in_order=1" if packed else "")
-                else:
-                    device = "net_af_packet%d,%s,blocksz=65536,framesz=16384,framecnt=256,qpairs=1" % (number, port)
-                devices.append("--vdev=" + device)
+                devices.append("--vdev=virtio_user%d,%s,queues=1,queue_size=256,mac=52:54:00:00:00:%02x%s" % (
+                    number, port, number + 16, ",packed_vq=1,in_order=1" if packed else ""))
         command = [BUILD + "/bench/msh-generator", "-l", str(CONTROL), "-m", "512", "--in-memory", "--single-file-segments",
                    "--no-pci", "--log-level=error",
                    "--file-prefix=generator-" + os.path.basename(directory)] + devices + ["--"]

@@ -124,7 +124,7 @@ def test_idle_workers(switch):
         with open("/proc/%d/stat" % switch.pid) as stream:
             after = sum(map(int, stream.read().rpartition(")")[2].split()[11:13]))
         return (after - before) / os.sysconf("SC_CLK_TCK") / seconds
-    assert cores() < 0.4
+    assert cores() < 0.6  # a nap costs two switches of the core's context, which virtual machines make dear
     assert switch.ctl("worker show")[0]["busy_percent"] < 1
     switch.ctl("worker idle spin")
     assert cores() > 0.8

@@ -231,7 +231,8 @@ def test_unknown_backend_is_asked_for(switch, make_net):
         captured(wire, {question})
     assert who(client, VIP) == udp(client, VIP) == "lb"
     row = service(switch)
-    assert row["unresolved"] >= 6 and row["packets"] == 0 and row["backend_mac"] == "-"
+    # SYN, data and a datagram at least; acknowledgements come with data or alone, or are still on their way.
+    assert row["unresolved"] >= 4 and row["packets"] == 0 and row["backend_mac"] == "-"
     one, = make_net("one")
     switch.wait_for(lambda: service(switch)["backend_mac"] == one.mac, 5, "the backend is not found")
     assert who(client, VIP) == udp(client, VIP) == "one"
