@@ -3,7 +3,7 @@
 
 #include <stdint.h>
 
-/* Keyed hash of 64 bits: a folded 64x64 multiplication. Guests choose the keys of our tables, so
+/* Keyed hash of 64 bits: folded 64x64 multiplications. Guests choose the keys of our tables, so
  * the two secrets are random at each start; CRC32 with a secret start value would not help, its
  * collisions do not depend on it. */
 struct msh_hash_key {
@@ -11,8 +11,15 @@ struct msh_hash_key {
 };
 
 static inline uint64_t
+msh_fold64(uint64_t a, uint64_t b)
+{
+	__uint128_t product = (__uint128_t)a * b;
+	return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+/* Twice: once alone maps MACs in a row onto few buckets, for some secrets. */
+static inline uint64_t
 msh_hash64(const struct msh_hash_key *key, uint64_t value)
 {
-	__uint128_t product = (__uint128_t)(value ^ key->a) * (key->b | 1);
-	return (uint64_t)product ^ (uint64_t)(product >> 64);
+	return msh_fold64(msh_fold64(value ^ key->a, key->b | 1), 0x9e3779b97f4a7c15ull);
 }
