@@ -60,6 +60,7 @@ def test_who_sees_what(switch, hosts):
         a.send(bytes(Ether(src=one.mac, dst="ff:ff:ff:ff:ff:ff") / b"broadcast"))
         assert [frames(x, b"broadcast") for x in (a, b, c)] == [0, 1, 1]
         b.send(bytes(Ether(src=two.mac, dst="ff:ff:ff:ff:ff:ff") / b"hello"))
+        assert frames(a, b"hello") == 1  # and so it is learned
         a.send(bytes(Ether(src=one.mac, dst=two.mac) / b"to a known one"))
         assert [frames(x, b"to a known one") for x in (a, b, c)] == [0, 1, 0]
         a.send(bytes(Ether(src=one.mac, dst="02:00:00:00:00:77") / b"to a stranger"))
