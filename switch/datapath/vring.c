@@ -255,7 +255,9 @@ look_at(struct msh_vrings *rings, struct msh_vring *ring, struct offer *offer, u
 		struct vring_desc d = read_desc(&ring->desc[offer[i].id]);
 		offer[i].length = d.len;
 		offer[i].bytes = NULL;
-		if (likely(d.flags == flag && d.len > rings->header && d.len <= UINT16_MAX))
+		/* put_one() writes the longer header, whichever it is. */
+		if (likely(d.flags == flag && d.len > sizeof(struct virtio_net_hdr_mrg_rxbuf) &&
+			    d.len <= UINT16_MAX))
 			offer[i].bytes = mapped(&rings->memory, d.addr, d.len);
 		if (likely(offer[i].bytes != NULL)) {
 			rte_prefetch0(offer[i].bytes);
@@ -287,7 +289,7 @@ msh_vring_receive(
 		else
 			rc = take_chain(rings, o->id, packets[taken]);
 		if (unlikely(rc != 0)) {
-			ring->broken = rc == -EINVAL;
+			ring->broken |= rc == -EINVAL; /* look_at() may have set it */
 			break;
 		}
 		give_back(ring, o->id, 0);
