@@ -9,6 +9,7 @@
 #include <rte_lcore.h>
 #include <rte_log.h>
 #include <rte_malloc.h>
+#include <rte_mbuf_dyn.h>
 #include <rte_random.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +18,7 @@
 #include "control.h"
 #include "log.h"
 #include "retire.h"
-#include "vring.h"
+#include "unfinished.h"
 
 #define SOCKET_DEFAULT "/run/mshswitch.sock"
 #define HANDOFF_SIZE 1024
@@ -156,6 +157,17 @@ make_worker(struct msh_datapath *dp, struct msh_worker *w, unsigned int lcore,
 	return whole ? 0 : -ENOMEM;
 }
 
+/* A bit of mbufs that no driver uses meanwhile. */
+static int
+reserve_flag(void)
+{
+	const struct rte_mbuf_dynflag flag = {.name = "mshswitch_raw_header"};
+	return rte_mbuf_dynflag_register_bitnum(&flag, MSH_RAW_HEADER_BIT) < 0
+		       ? fail("bit %d of mbufs is taken: %s", MSH_RAW_HEADER_BIT,
+				 rte_strerror(rte_errno))
+		       : 0;
+}
+
 static int
 make_datapath(struct msh_datapath *dp)
 {
@@ -166,6 +178,9 @@ make_datapath(struct msh_datapath *dp)
 		return fail(
 			"%u lcores: one controls and 1 to %d forward; give EAL -l with 2 or more",
 			rte_lcore_count(), MSH_WORKERS_MAX);
+	int rc = reserve_flag();
+	if (rc != 0)
+		return rc;
 	dp->pool = make_pool();
 	dp->fdb = msh_fdb_create();
 	if (dp->pool == NULL || dp->fdb == NULL || msh_retire_init() != 0)

@@ -24,9 +24,10 @@ static msh_handler run_help, run_version, run_save;
 
 static const struct command commands[] = {
 	{"port add",
-		"NAME {vhost PATH [server|client] [rings own|librte] | dev DEVARGS_OR_PCI} [learn "
+		"NAME {vhost PATH [server|client] [rings own|librte] [offloads on|off] [features "
+		"HEX] | dev DEVARGS_OR_PCI} [learn "
 		"on|off]",
-		"Add a port: a vhost-user socket for a VM, or a DPDK device.", 3, 8, OPERATOR,
+		"Add a port: a vhost-user socket for a VM, or a DPDK device.", 3, 16, OPERATOR,
 		msh_port_add},
 	{"port del", "NAME", "Remove a port that no VM uses.", 1, 1, OPERATOR, msh_port_del},
 	{"port show", "[NAME]", "Show all ports, or one with its drops by reason.", 0, 1, OPERATOR,

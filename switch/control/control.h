@@ -5,6 +5,7 @@
  * thread, no locks. */
 
 #include <signal.h>
+#include <stdio.h>
 #include <sys/types.h>
 
 #include "region.h"
@@ -23,6 +24,8 @@ struct msh_port_provider {
 	void (*close)(struct msh_port *port);
 	/* Add what is particular to the kind to a row of `port show`. */
 	void (*show)(const struct msh_port *port, json_t *row);
+	/* Optional: words to save after those that made the port. */
+	void (*save)(const struct msh_port *port, FILE *out);
 	/* Optional: look at the link, about once a second. */
 	void (*check_link)(struct msh_port *port);
 };

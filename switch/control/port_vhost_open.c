@@ -3,6 +3,7 @@
 /* vhost-user ports: socket, features, and the coming and going of the guest (librte_vhost's own
  * thread). */
 
+#include <inttypes.h>
 #include <linux/virtio_net.h>
 #include <rte_vhost.h>
 #include <stdlib.h>
@@ -13,15 +14,15 @@
 #include "control.h"
 #include "log.h"
 #include "port_vhost.h"
+#include "port_vhost_options.h"
 #include "retire.h"
 
 /* What vhost's thread needs to find a port by its socket. Control fills, vhost's thread reads. */
 struct vhost_socket {
-	char path[108];
-	bool client;
-	bool librte; /* librte_vhost serves the rings, whatever they are */
-	int vid;     /* the guest's device, -1: none; vhost's thread */
-	bool on[2];  /* its rings are ready and enabled; vhost's thread */
+	struct msh_vhost_options options;
+	int vid;             /* the guest's device, -1: none; vhost's thread */
+	bool on[2];          /* its rings are ready and enabled; vhost's thread */
+	uint64_t negotiated; /* features of the last guest; vhost's thread writes: atomic */
 	struct msh_port *port;
 };
 
@@ -32,24 +33,15 @@ static struct vhost_socket *sockets[MSH_PORTS_MAX]; /* by port index; atomic */
 #define DEVICES_MAX 1024 /* librte_vhost's own bound */
 static struct msh_port *port_of_device[DEVICES_MAX];
 
-/* Offloads let a guest send packets that are not finished (no checksum, or longer than the MTU);
- * without them each packet is whole, and can leave by any port. */
-static const uint64_t unfinished =
-	1ull << VIRTIO_NET_F_CSUM | 1ull << VIRTIO_NET_F_GUEST_CSUM |
-	1ull << VIRTIO_NET_F_GUEST_TSO4 | 1ull << VIRTIO_NET_F_GUEST_TSO6 |
-	1ull << VIRTIO_NET_F_GUEST_ECN | 1ull << VIRTIO_NET_F_GUEST_UFO |
-	1ull << VIRTIO_NET_F_HOST_TSO4 | 1ull << VIRTIO_NET_F_HOST_TSO6 |
-	1ull << VIRTIO_NET_F_HOST_ECN | 1ull << VIRTIO_NET_F_HOST_UFO | 1ull << VIRTIO_NET_F_MQ;
-
 static struct vhost_socket *
 socket_of_device(int vid)
 {
-	char path[sizeof(sockets[0]->path)];
+	char path[sizeof(sockets[0]->options.path)];
 	if (rte_vhost_get_ifname(vid, path, sizeof(path)) != 0)
 		return NULL;
 	for (unsigned int i = 0; i < MSH_PORTS_MAX; i++) {
 		struct vhost_socket *s = __atomic_load_n(&sockets[i], __ATOMIC_ACQUIRE);
-		if (s != NULL && strcmp(s->path, path) == 0)
+		if (s != NULL && strcmp(s->options.path, path) == 0)
 			return s;
 	}
 	return NULL;
@@ -71,7 +63,7 @@ resume(struct vhost_socket *s)
 {
 	if (s->vid < 0)
 		return;
-	if (s->on[0] && s->on[1] && !s->librte)
+	if (s->on[0] && s->on[1] && !s->options.librte)
 		msh_vrings_take(s->port, s->vid);
 	__atomic_store_n(&s->port->vid, s->vid, __ATOMIC_RELEASE);
 }
@@ -109,13 +101,15 @@ guest_came(int vid)
 		return -1;
 	if (s->vid >= 0) {
 		MSH_LOG(WARNING, "port %s: a second guest at %s is not served: one is there",
-			s->port->name, s->path);
+			s->port->name, s->options.path);
 		return -1;
 	}
 	/* Without mergeable buffers a guest has room for one Ethernet frame in each
 	 * (virtio 1.2, 5.1.6.3.1). */
 	bool mergeable = features & (1ull << VIRTIO_NET_F_MRG_RXBUF);
-	s->port->max_frame = mergeable ? 65535 : RTE_ETHER_MAX_VLAN_FRAME_LEN;
+	s->port->max_frame = mergeable ? MSH_FRAME_MAX : RTE_ETHER_MAX_VLAN_FRAME_LEN;
+	__atomic_store_n(&s->port->takes, msh_vhost_takes(features), __ATOMIC_RELAXED);
+	__atomic_store_n(&s->negotiated, features, __ATOMIC_RELAXED);
 	/* Workers poll: a guest that told us of each packet would pay a VM exit for nothing. */
 	for (uint16_t i = 0; i < rte_vhost_get_vring_num(vid); i++)
 		rte_vhost_enable_guest_notification(vid, i, 0);
@@ -172,70 +166,47 @@ static const struct rte_vhost_device_ops callbacks = {
 	.vring_state_changed = ring_changed,
 };
 
-/* One word of "server|client", "rings own|librte"; returns how many it took, or the negative
- * status. */
 static int
-parse_option(struct vhost_socket *s, int argc, char *const *argv, struct msh_answer *answer)
+check_path(const struct msh_vhost_options *options, struct msh_answer *answer)
 {
-	if (strcmp(argv[0], "server") == 0 || strcmp(argv[0], "client") == 0) {
-		s->client = strcmp(argv[0], "client") == 0;
-		return 1;
-	}
-	if (strcmp(argv[0], "rings") != 0)
-		return msh_answer_set(answer, MSH_BAD,
-			"'%s' is neither server, client, rings nor learn", argv[0]);
-	if (argc < 2 || (strcmp(argv[1], "own") != 0 && strcmp(argv[1], "librte") != 0))
-		return msh_answer_set(answer, MSH_BAD, "rings is own or librte, not '%s'",
-			argc < 2 ? "" : argv[1]);
-	s->librte = strcmp(argv[1], "librte") == 0;
-	return 2;
-}
-
-static int
-parse_arguments(struct vhost_socket *s, int argc, char *const *argv, struct msh_answer *answer)
-{
-	if (argc < 1)
-		return msh_answer_set(answer, MSH_BAD,
-			"port add NAME vhost takes PATH [server|client] [rings own|librte] "
-			"[learn on|off]");
-	if (strlen(argv[0]) >= sizeof(s->path))
-		return msh_answer_set(answer, MSH_BAD, "socket path '%s' is longer than %zu bytes",
-			argv[0], sizeof(s->path) - 1);
-	if (argv[0][0] != '/')
-		return msh_answer_set(answer, MSH_BAD, "socket path '%s' is not absolute", argv[0]);
-	for (int at = 1, n; at < argc; at += n) {
-		n = parse_option(s, argc - at, argv + at, answer);
-		if (n < 0)
-			return n;
-	}
-	snprintf(s->path, sizeof(s->path), "%s", argv[0]);
 	for (unsigned int i = 0; i < MSH_PORTS_MAX; i++)
-		if (sockets[i] != NULL && strcmp(sockets[i]->path, s->path) == 0)
-			return msh_answer_set(answer, MSH_EXISTS, "socket %s is port %s's", s->path,
-				sockets[i]->port->name);
+		if (sockets[i] != NULL && strcmp(sockets[i]->options.path, options->path) == 0)
+			return msh_answer_set(answer, MSH_EXISTS, "socket %s is port %s's",
+				options->path, sockets[i]->port->name);
 	return 0;
 }
 
 static int
 start_driver(struct vhost_socket *s, struct msh_answer *answer)
 {
-	int rc = s->client ? 0 : msh_socket_reclaim(s->path, SOCK_STREAM);
+	int rc = s->options.client ? 0 : msh_socket_reclaim(s->options.path, SOCK_STREAM);
 	if (rc == -EADDRINUSE)
-		return msh_answer_set(
-			answer, MSH_FAILED, "socket %s is in use by another process", s->path);
+		return msh_answer_set(answer, MSH_FAILED, "socket %s is in use by another process",
+			s->options.path);
 	if (rc != 0)
 		return msh_answer_set(
-			answer, MSH_FAILED, "%s is there and is not a socket", s->path);
-	if (rte_vhost_driver_register(s->path, s->client ? RTE_VHOST_USER_CLIENT : 0) != 0)
-		return msh_answer_set(answer, MSH_FAILED, "cannot make socket %s: %s", s->path,
-			errno != 0 ? strerror(errno) : "vhost refused");
-	if (rte_vhost_driver_disable_features(s->path, unfinished) != 0 ||
-		rte_vhost_driver_callback_register(s->path, &callbacks) != 0 ||
-		rte_vhost_driver_start(s->path) != 0) {
+			answer, MSH_FAILED, "%s is there and is not a socket", s->options.path);
+	if (rte_vhost_driver_register(
+		    s->options.path, s->options.client ? RTE_VHOST_USER_CLIENT : 0) != 0)
+		return msh_answer_set(answer, MSH_FAILED, "cannot make socket %s: %s",
+			s->options.path, errno != 0 ? strerror(errno) : "vhost refused");
+	uint64_t known = 0, offered;
+	rc = rte_vhost_driver_get_features(s->options.path, &known);
+	offered = known;
+	if (rc == 0)
+		rc = msh_vhost_offer(&s->options, &offered, answer);
+	if (rc != 0) {
+		rte_vhost_driver_unregister(s->options.path);
+		return rc;
+	}
+	/* rte_vhost_driver_set_features would make librte_vhost serve no rings any more. */
+	if (rte_vhost_driver_disable_features(s->options.path, known & ~offered) != 0 ||
+		rte_vhost_driver_callback_register(s->options.path, &callbacks) != 0 ||
+		rte_vhost_driver_start(s->options.path) != 0) {
 		int reason = errno;
-		rte_vhost_driver_unregister(s->path);
-		return msh_answer_set(answer, MSH_FAILED, "cannot make socket %s: %s", s->path,
-			reason != 0 ? strerror(reason) : "vhost refused");
+		rte_vhost_driver_unregister(s->options.path);
+		return msh_answer_set(answer, MSH_FAILED, "cannot make socket %s: %s",
+			s->options.path, reason != 0 ? strerror(reason) : "vhost refused");
 	}
 	return 0;
 }
@@ -247,13 +218,15 @@ vhost_open(struct msh_control *control, struct msh_port *port, int argc, char *c
 	struct vhost_socket *s = calloc(1, sizeof(*s));
 	if (s == NULL)
 		return msh_answer_set(answer, MSH_FAILED, "port %s: out of memory", port->name);
-	int rc = parse_arguments(s, argc, argv, answer);
+	int rc = msh_vhost_parse(&s->options, argc, argv, answer);
+	if (rc == 0)
+		rc = check_path(&s->options, answer);
 	if (rc != 0)
 		goto fail;
 	port->ops = &msh_port_vhost_ops;
 	port->vid = -1;
 	s->vid = -1;
-	port->max_frame = 65535;
+	port->max_frame = MSH_FRAME_MAX;
 	s->port = port;
 	__atomic_store_n(&sockets[port->index], s, __ATOMIC_RELEASE);
 	errno = 0;
@@ -271,7 +244,7 @@ vhost_close(struct msh_port *port)
 {
 	struct vhost_socket *s = sockets[port->index];
 	rte_vhost_driver_unregister(
-		s->path); /* ends the connection; guest_left is called from here */
+		s->options.path); /* ends the connection; guest_left is called from here */
 	__atomic_store_n(&sockets[port->index], NULL, __ATOMIC_RELEASE);
 	free(s);
 }
@@ -289,8 +262,19 @@ vhost_show(const struct msh_port *port, json_t *row)
 			    : own                  ? "own"
 			    : msh_port_is_up(port) ? "librte"
 						   : "-"));
-	json_object_set_new(
-		row, "where", json_sprintf("%s (%s)", s->path, s->client ? "client" : "server"));
+	json_object_set_new(row, "takes", msh_vhost_takes_text(port));
+	json_object_set_new(row, "where",
+		json_sprintf("%s (%s)", s->options.path, s->options.client ? "client" : "server"));
+}
+
+/* What a guest has negotiated, it must find again after a restart of the switch. */
+static void
+vhost_save(const struct msh_port *port, FILE *out)
+{
+	const struct vhost_socket *s = sockets[port->index];
+	uint64_t features = __atomic_load_n(&s->negotiated, __ATOMIC_RELAXED);
+	if (features != 0 && s->options.features == 0)
+		fprintf(out, " features 0x%" PRIx64, features);
 }
 
 const struct msh_port_provider msh_port_vhost_provider = {
@@ -298,4 +282,5 @@ const struct msh_port_provider msh_port_vhost_provider = {
 	.open = vhost_open,
 	.close = vhost_close,
 	.show = vhost_show,
+	.save = vhost_save,
 };

@@ -76,9 +76,10 @@ msh_vrings_take(struct msh_port *port, int vid)
 		free(rings);
 		return;
 	}
+	rings->unfinished = features & BIT(VIRTIO_NET_F_CSUM);
 	rings->mergeable = features & BIT(VIRTIO_NET_F_MRG_RXBUF);
 	rings->header = rings->mergeable || (features & BIT(VIRTIO_F_VERSION_1))
-				? sizeof(struct virtio_net_hdr_mrg_rxbuf)
+				? sizeof(struct virtio_net_hdr_v1)
 				: sizeof(struct virtio_net_hdr);
 	__atomic_store_n(&port->rings, rings, __ATOMIC_RELEASE);
 }

@@ -30,6 +30,15 @@ save_vm(FILE *out, const struct msh_control *control, const struct msh_vm *vm)
 			msh_stages[s]->dump(vm->instance[s], emit_line, out);
 }
 
+static void
+save_port(FILE *out, const struct msh_port_entry *entry)
+{
+	fprintf(out, "port add %s %s", entry->port->name, entry->arguments);
+	if (entry->provider->save != NULL)
+		entry->provider->save(entry->port, out);
+	fputc('\n', out);
+}
+
 char *
 msh_save(const struct msh_control *control)
 {
@@ -42,8 +51,7 @@ msh_save(const struct msh_control *control)
 		fputs("worker idle spin\n", out);
 	for (unsigned int i = 1; i < MSH_PORTS_MAX; i++)
 		if (control->port[i].port != NULL)
-			fprintf(out, "port add %s %s\n", control->port[i].port->name,
-				control->port[i].arguments);
+			save_port(out, &control->port[i]);
 	for (unsigned int i = 1; i < MSH_VMS_MAX; i++)
 		if (control->vm[i].index != 0)
 			save_vm(out, control, &control->vm[i]);

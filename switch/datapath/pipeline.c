@@ -7,7 +7,7 @@
 #include <rte_cycles.h>
 
 #include "redirect.h"
-#include "vring.h"
+#include "unfinished.h"
 #include "worker.h"
 
 #define FLOOD UINT16_MAX
@@ -277,6 +277,11 @@ forward(struct msh_worker *w, const struct msh_config *config, struct msh_packet
 	struct rte_mbuf *m = p->mbuf;
 	if (unlikely(m->data_len < sizeof(struct rte_ether_hdr))) {
 		msh_drop(w, source, MSH_DROP_RUNT, m);
+		return 0;
+	}
+	if (unlikely(m->ol_flags & (MSH_RAW_HEADER | MSH_UNFINISHED)) &&
+		!msh_unfinished_accept(m)) {
+		msh_drop(w, source, MSH_DROP_BAD_OFFLOAD, m);
 		return 0;
 	}
 	const struct rte_ether_hdr *ether = msh_packet_ether(p);

@@ -25,11 +25,11 @@ struct msh_port_ops {
 		struct msh_port *port, uint16_t queue, struct rte_mbuf **packets, uint16_t n);
 	/* Optional: the turn ends, nothing refers any more to memory behind received packets. */
 	void (*release)(struct msh_port *port);
-	bool takes_partial; /* tx reads the rest of packets from where it lies (vring.h) */
+	bool takes_partial; /* tx reads the rest of packets from where it lies (partial.h) */
 };
 
-/* Everything but `up`, `vid`, `rings` and `received` is set before the port is published and
- * constant after. */
+/* Everything but `up`, `takes`, `max_frame`, `vid`, `rings` and `received` is set before the port
+ * is published and constant after. */
 struct msh_port {
 	const struct msh_port_ops *ops;
 	uint16_t index; /* 1 to MSH_PORTS_MAX - 1 */
@@ -38,6 +38,7 @@ struct msh_port {
 	bool learn;         /* learn MACs from its frames */
 	uint32_t max_frame; /* bytes, with Ethernet header and tags */
 	bool up;            /* control and vhost's thread write, workers read: atomic */
+	uint8_t takes;      /* MSH_TAKES_*; vhost's thread writes before the rings come: atomic */
 	union {
 		int vid; /* vhost: device id, -1 while no guest is there; vhost's thread writes */
 		uint16_t ethdev; /* dev: DPDK's port id */
@@ -61,8 +62,9 @@ extern const struct msh_port_ops msh_port_vhost_ops;
  * the sum of forwarded = the sum of tx, over all ports. */
 struct msh_port_counters {
 	uint64_t rx_packets, rx_bytes;
-	uint64_t copies;               /* made of this port's packets to flood them */
-	uint64_t forwarded;            /* of this port's packets and copies: sent by some port */
+	uint64_t copies;    /* made of this port's packets: to flood them, or segments of a long one
+			     */
+	uint64_t forwarded; /* of this port's packets and copies: sent by some port */
 	uint64_t drop[MSH_DROP_COUNT]; /* of this port's packets and copies */
 	uint64_t tx_packets, tx_bytes; /* sent by this port, from whichever port they came */
 	uint64_t tx_refused; /* would have left by this port; counted among the drops of where they

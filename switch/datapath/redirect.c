@@ -7,6 +7,7 @@
 
 #include "config.h"
 #include "flow.h"
+#include "unfinished.h"
 
 #define SOURCE offsetof(struct rte_ipv4_hdr, src_addr)
 #define DESTINATION offsetof(struct rte_ipv4_hdr, dst_addr)
@@ -50,6 +51,21 @@ transport_checksum(const struct msh_packet *p)
 	return rte_pktmbuf_mtod_offset(p->mbuf, uint8_t *, p->l4 + at);
 }
 
+/* The same for a checksum that is still to be computed (unfinished.h): the field holds the pseudo
+ * header's sum, which covers the word. */
+static void
+fix_partial(uint8_t *at, uint32_t from, uint32_t to)
+{
+	uint16_t sum;
+	memcpy(&sum, at, sizeof(sum));
+	sum = (uint16_t)~sum;
+	memcpy(at, &sum, sizeof(sum));
+	fix_checksum(at, from, to);
+	memcpy(&sum, at, sizeof(sum));
+	sum = (uint16_t)~sum;
+	memcpy(at, &sum, sizeof(sum));
+}
+
 /* Change the address at this offset of an IP header, and the header's checksum. Returns what it
  * was. */
 static rte_be32_t
@@ -71,6 +87,10 @@ change_address(const struct msh_packet *p, size_t offset, rte_be32_t to)
 	rte_be32_t from = change_header(msh_packet_ipv4(p), offset, to);
 	uint8_t *sum = transport_checksum(p);
 	bool udp = p->proto == IPPROTO_UDP;
+	if (sum != NULL && unlikely(p->mbuf->ol_flags & MSH_UNFINISHED)) {
+		fix_partial(sum, from, to);
+		return;
+	}
 	if (sum == NULL || (udp && memcmp(sum, none, 2) == 0)) /* RFC 768: not computed */
 		return;
 	fix_checksum(sum, from, to);

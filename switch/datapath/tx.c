@@ -4,7 +4,7 @@
  * has no queue for each worker is sent to by its owner alone; the others hand their packets over by
  * a ring a pair of workers. */
 
-#include "vring.h"
+#include "unfinished.h"
 #include "worker.h"
 
 static void
@@ -15,25 +15,7 @@ drop_rest(struct msh_worker *w, uint16_t source, enum msh_drop reason, struct rt
 	rte_pktmbuf_free_bulk(packets, n);
 }
 
-/* Take out what is too long for the port; keeps the order of the rest. */
-static uint16_t
-drop_too_big(struct msh_worker *w, const struct msh_port *port, struct msh_txq *q, uint64_t *bytes)
-{
-	uint16_t kept = 0;
-	for (uint16_t i = 0; i < q->count; i++) {
-		struct rte_mbuf *m = q->packet[i];
-		if (likely(m->pkt_len <= port->max_frame)) {
-			*bytes += m->pkt_len;
-			q->packet[kept++] = m;
-		} else {
-			msh_count(&w->counters[port->index].tx_refused, 1);
-			msh_drop(w, q->source, MSH_DROP_TOO_BIG, m);
-		}
-	}
-	return kept;
-}
-
-/* Whoever sends these later, or does not know of partial packets, needs them whole. */
+/* Whoever sends these later needs them whole. */
 static void
 complete(struct msh_worker *w, struct msh_txq *q)
 {
@@ -48,28 +30,77 @@ complete(struct msh_worker *w, struct msh_txq *q)
 	q->count = kept;
 }
 
+/* Give packets to the port, which takes them as they are. */
+static void
+send_packets(struct msh_worker *w, struct msh_port *port, uint16_t source,
+	struct rte_mbuf **packets, uint16_t count)
+{
+	struct msh_port_counters *out = &w->counters[port->index];
+	uint16_t queue = port->own_tx_queues ? w->index : 0;
+	bool up = msh_port_is_up(port);
+	uint64_t bytes = 0;
+	for (uint16_t i = 0; i < count; i++)
+		bytes += packets[i]->pkt_len;
+	/* The port may free what it sends: lengths of what it refuses are taken off after. */
+	uint16_t sent = up ? port->ops->tx(port, queue, packets, count) : 0;
+	for (uint16_t i = sent; i < count; i++)
+		bytes -= packets[i]->pkt_len;
+	msh_count(&out->tx_packets, sent);
+	msh_count(&out->tx_bytes, bytes);
+	msh_count(&w->counters[source].forwarded, sent);
+	if (unlikely(sent < count)) {
+		msh_count(&out->tx_refused, count - sent);
+		drop_rest(w, source, up ? MSH_DROP_TX_FULL : MSH_DROP_LINK_DOWN, packets + sent,
+			count - sent);
+	}
+}
+
+/* A packet that the port does not take unfinished. */
+static void
+finish_and_send(struct msh_worker *w, struct msh_port *port, uint16_t source, struct rte_mbuf *m)
+{
+	struct rte_mbuf *segment[MSH_SEGMENTS_MAX];
+	if ((m->ol_flags & RTE_MBUF_F_TX_TCP_SEG) == 0) {
+		if (msh_unfinished_sum(m) == 0)
+			send_packets(w, port, source, &m, 1);
+		else
+			msh_drop(w, source, MSH_DROP_NO_MBUF, m);
+		return;
+	}
+	int n = msh_unfinished_cut(m, w->datapath->pool, segment);
+	if (n < 0) {
+		msh_drop(w, source, MSH_DROP_NO_MBUF, m);
+		return;
+	}
+	rte_pktmbuf_free(m);
+	msh_count(&w->counters[source].copies, (uint64_t)n - 1);
+	for (int i = 0; i < n; i += MSH_BURST_MAX)
+		send_packets(w, port, source, segment + i, (uint16_t)RTE_MIN(n - i, MSH_BURST_MAX));
+}
+
 static void
 send_queue(struct msh_worker *w, struct msh_port *port, struct msh_txq *q)
 {
-	struct msh_port_counters *out = &w->counters[port->index];
-	uint64_t bytes = 0;
-	if (!port->ops->takes_partial)
-		complete(w, q);
-	uint16_t count = drop_too_big(w, port, q, &bytes);
-	uint16_t queue = port->own_tx_queues ? w->index : 0;
-	bool up = msh_port_is_up(port);
-	/* The port may free what it sends: lengths of what it refuses are taken off after. */
-	uint16_t sent = up ? port->ops->tx(port, queue, q->packet, count) : 0;
-	for (uint16_t i = sent; i < count; i++)
-		bytes -= q->packet[i]->pkt_len;
-	msh_count(&out->tx_packets, sent);
-	msh_count(&out->tx_bytes, bytes);
-	msh_count(&w->counters[q->source].forwarded, sent);
-	if (unlikely(sent < count)) {
-		msh_count(&out->tx_refused, count - sent);
-		drop_rest(w, q->source, up ? MSH_DROP_TX_FULL : MSH_DROP_LINK_DOWN,
-			q->packet + sent, count - sent);
+	uint16_t kept = 0; /* in the order in which they came */
+	uint8_t takes = __atomic_load_n(&port->takes, __ATOMIC_RELAXED);
+	bool whole = !port->ops->takes_partial;
+	for (uint16_t i = 0; i < q->count; i++) {
+		struct rte_mbuf *m = q->packet[i];
+		if (unlikely(msh_frame_length(m) > port->max_frame)) {
+			msh_count(&w->counters[port->index].tx_refused, 1);
+			msh_drop(w, q->source, MSH_DROP_TOO_BIG, m);
+		} else if (unlikely(msh_unfinished_for(m, takes))) {
+			send_packets(w, port, q->source, q->packet, kept);
+			kept = 0;
+			finish_and_send(w, port, q->source, m);
+		} else if (unlikely(whole && msh_is_partial(m) && msh_rest_copy(m) != 0)) {
+			msh_drop(w, q->source, MSH_DROP_NO_MBUF, m);
+		} else {
+			q->packet[kept++] = m;
+		}
 	}
+	if (kept > 0)
+		send_packets(w, port, q->source, q->packet, kept);
 }
 
 static void

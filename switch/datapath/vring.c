@@ -9,6 +9,7 @@
 #include <sys/eventfd.h>
 
 #include "bounds.h"
+#include "unfinished.h"
 
 #define PARTS_MAX 64 /* descriptors of one packet or buffer: 64 KiB in pages, and some */
 
@@ -144,38 +145,7 @@ tell(struct msh_vrings *rings, struct msh_vring *ring)
 	}
 }
 
-/* Append pieces to a packet, with more mbufs of its pool if need be. 0 or -ENOMEM. */
-static int
-append(struct rte_mbuf *packet, const struct msh_part *part, unsigned int parts)
-{
-	struct rte_mbuf *tail = packet;
-	for (; parts > 0; part++, parts--)
-		for (uint32_t done = 0, n; done < part->length; done += n) {
-			if (rte_pktmbuf_tailroom(tail) == 0) {
-				tail->next = rte_pktmbuf_alloc(packet->pool);
-				if (tail->next == NULL)
-					return -ENOMEM;
-				packet->nb_segs++;
-				tail = tail->next;
-			}
-			n = RTE_MIN(part->length - done, rte_pktmbuf_tailroom(tail));
-			rte_memcpy(rte_pktmbuf_mtod_offset(tail, void *, tail->data_len),
-				part->bytes + done, n);
-			tail->data_len = (uint16_t)(tail->data_len + n);
-			packet->pkt_len += n;
-		}
-	return 0;
-}
-
-int
-msh_rest_copy(struct rte_mbuf *packet)
-{
-	struct msh_rest rest = *msh_rest_of(packet);
-	packet->pkt_len = packet->data_len;
-	return append(packet, rest.part, rest.parts);
-}
-
-/* Take the first n bytes off a chain; to may be NULL. */
+/* Take the first n bytes off a chain. */
 static void
 behead(struct chain *chain, uint32_t n, uint8_t *to)
 {
@@ -183,8 +153,7 @@ behead(struct chain *chain, uint32_t n, uint8_t *to)
 	for (; gone < chain->parts && n > 0; gone++) {
 		struct msh_part *part = &chain->part[gone];
 		uint32_t take = RTE_MIN(part->length, n);
-		if (to != NULL)
-			to = (uint8_t *)rte_memcpy(to, part->bytes, take) + take;
+		to = (uint8_t *)rte_memcpy(to, part->bytes, take) + take;
 		part->bytes += take;
 		part->length -= take;
 		chain->length -= take;
@@ -196,21 +165,38 @@ behead(struct chain *chain, uint32_t n, uint8_t *to)
 	memmove(chain->part, chain->part + gone, chain->parts * sizeof(chain->part[0]));
 }
 
+/* What the guest wants to be finished is checked by whoever takes the packet on. */
+static inline void
+note_header(
+	const struct msh_vrings *rings, const struct virtio_net_hdr_v1 *header, struct rte_mbuf *m)
+{
+	if (likely(!rings->unfinished))
+		return;
+	uint16_t what; /* flags and gso_type, read at once */
+	memcpy(&what, header, sizeof(what));
+	if (what == 0)
+		return;
+	memcpy(&msh_rest_of(m)->raw, header, sizeof(struct virtio_net_hdr));
+	m->ol_flags |= MSH_RAW_HEADER;
+}
+
 /* A packet of several pieces: its head by copy, the rest by reference if it has few enough. */
 static int
 take_chain(struct msh_vrings *rings, uint16_t id, struct rte_mbuf *m)
 {
 	struct chain chain;
 	if (!walk(rings, &rings->to_switch, id, 0, &chain) || chain.length < rings->header ||
-		chain.length - rings->header > UINT16_MAX)
+		chain.length - rings->header > MSH_FRAME_MAX)
 		return -EINVAL;
-	behead(&chain, rings->header, NULL);
+	struct virtio_net_hdr_v1 header;
+	behead(&chain, rings->header, (uint8_t *)&header);
+	note_header(rings, &header, m);
 	uint32_t head = RTE_MIN(chain.length, MSH_HEAD_BYTES);
 	behead(&chain, head, rte_pktmbuf_mtod(m, uint8_t *));
 	m->data_len = (uint16_t)head;
 	m->pkt_len = head;
 	if (chain.parts > MSH_REST_PARTS)
-		return append(m, chain.part, chain.parts);
+		return msh_append(m, m->pool, chain.part, chain.parts);
 	struct msh_rest *rest = msh_rest_of(m);
 	m->pkt_len += chain.length;
 	rest->parts = chain.parts;
@@ -256,7 +242,7 @@ look_at(struct msh_vrings *rings, struct msh_vring *ring, struct offer *offer, u
 		offer[i].length = d.len;
 		offer[i].bytes = NULL;
 		/* put_one() writes the longer header, whichever it is. */
-		if (likely(d.flags == flag && d.len > sizeof(struct virtio_net_hdr_mrg_rxbuf) &&
+		if (likely(d.flags == flag && d.len > sizeof(struct virtio_net_hdr_v1) &&
 			    d.len <= UINT16_MAX))
 			offer[i].bytes = mapped(&rings->memory, d.addr, d.len);
 		if (likely(offer[i].bytes != NULL)) {
@@ -283,11 +269,14 @@ msh_vring_receive(
 	for (; taken < good; taken++) {
 		const struct offer *o = &offer[taken];
 		int rc = 0;
-		if (likely(o->bytes != NULL))
+		if (likely(o->bytes != NULL)) {
 			take_one(o->bytes + rings->header, o->length - rings->header,
 				packets[taken]);
-		else
+			note_header(
+				rings, (const struct virtio_net_hdr_v1 *)o->bytes, packets[taken]);
+		} else {
 			rc = take_chain(rings, o->id, packets[taken]);
+		}
 		if (unlikely(rc != 0)) {
 			ring->broken |= rc == -EINVAL; /* look_at() may have set it */
 			break;
@@ -370,7 +359,7 @@ static bool
 put_chain(struct msh_vrings *rings, struct rte_mbuf *m)
 {
 	struct msh_vring *ring = &rings->to_guest;
-	struct virtio_net_hdr_mrg_rxbuf header = {0};
+	struct virtio_net_hdr_v1 header = {0};
 	struct chain all = {0};
 	uint16_t id[PARTS_MAX], buffers = 0;
 	uint32_t length[PARTS_MAX], need = rings->header + m->pkt_len;
@@ -382,6 +371,8 @@ put_chain(struct msh_vrings *rings, struct rte_mbuf *m)
 			return false;
 		buffers++;
 	} while (all.length < need);
+	if (m->ol_flags & MSH_UNFINISHED)
+		header = msh_unfinished_header(m);
 	header.num_buffers = buffers;
 	struct cursor at = {.chain = &all};
 	write_bytes(&at, (const uint8_t *)&header, rings->header);
@@ -399,8 +390,13 @@ put_chain(struct msh_vrings *rings, struct rte_mbuf *m)
 static inline void
 put_one(const struct msh_vrings *rings, uint8_t *bytes, struct rte_mbuf *m)
 {
-	static const struct virtio_net_hdr_mrg_rxbuf header = {.num_buffers = 1};
-	memcpy(bytes, &header, sizeof(header)); /* 12; with 10, the frame's begin overwrites 2 */
+	static const struct virtio_net_hdr_v1 finished = {.num_buffers = 1};
+	if (likely((m->ol_flags & MSH_UNFINISHED) == 0)) {
+		memcpy(bytes, &finished, sizeof(finished));
+	} else {
+		struct virtio_net_hdr_v1 header = msh_unfinished_header(m);
+		memcpy(bytes, &header, sizeof(header));
+	} /* 12 bytes; where it has 10, the frame's begin overwrites 2 */
 	bytes += rings->header;
 	if (likely(m->data_len == m->pkt_len)) {
 		rte_memcpy(bytes, rte_pktmbuf_mtod(m, void *), m->data_len);

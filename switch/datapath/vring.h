@@ -5,8 +5,7 @@
  * the guest writes there is read once and checked: what is wrong breaks the ring, which then rests
  * until the guest sets its device up anew.
  *
- * A long packet is received by its head only; the rest stays in the guest's memory until it is
- * sent, so that it is copied once, from guest to guest. Receive, send on, and release in one turn
+ * A long packet is received by its head only (partial.h). Receive, send on, and release in one turn
  * of the loop. */
 
 #include <linux/virtio_ring.h>
@@ -14,9 +13,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "partial.h"
+
 #define MSH_GUEST_REGIONS 8 /* librte_vhost's own bound */
-#define MSH_HEAD_BYTES 192u /* copied of each packet: all headers that anyone looks at */
-#define MSH_REST_PARTS 6    /* pieces that the rest may lie in; else it is copied as well */
 
 /* The guest's memory as it is mapped here. */
 struct msh_guest_memory {
@@ -46,35 +45,10 @@ struct msh_vrings {
 	struct msh_guest_memory memory;
 	uint16_t header; /* bytes of virtio_net_hdr before each packet: 10 or 12 */
 	bool mergeable;  /* VIRTIO_NET_F_MRG_RXBUF: the header counts buffers */
+	bool unfinished; /* VIRTIO_NET_F_CSUM: the guest may leave packets to be finished */
 	struct msh_vring to_switch, to_guest;
 	uint64_t interrupts;
 };
-
-struct msh_part {
-	uint8_t *bytes;
-	uint32_t length;
-};
-
-/* Kept in an mbuf's private area while data_len < pkt_len: where the rest of the packet lies. */
-struct msh_rest {
-	uint32_t parts;
-	struct msh_part part[MSH_REST_PARTS];
-};
-
-static inline bool
-msh_is_partial(const struct rte_mbuf *m)
-{
-	return m->next == NULL && m->data_len < m->pkt_len;
-}
-
-static inline struct msh_rest *
-msh_rest_of(struct rte_mbuf *m)
-{
-	return (struct msh_rest *)rte_mbuf_to_priv(m);
-}
-
-/* Copy the rest into the packet, with more mbufs of its pool if need be. 0 or -ENOMEM. */
-int msh_rest_copy(struct rte_mbuf *packet);
 
 /* Up to n packets from the guest. */
 uint16_t msh_vring_receive(

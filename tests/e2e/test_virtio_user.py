@@ -148,6 +148,8 @@ def test_guest_that_takes_nothing(switch, stack):
     pair.a.run("txonly", B)
     switch.wait_for(lambda: switch.port("a")["drops"]["tx_full"] > 10000, 10, lambda: switch.port("a"))
     pair.a.stop()
+    sent = pair.a.stats()["TX-packets"]
+    switch.wait_for(lambda: switch.port("a")["rx_packets"] == sent, 5, lambda: switch.port("a"))
     full = switch.port("b")["tx_refused"]
     with Peer(pair.path("c"), "02:00:00:00:00:0d") as third:
         switch.wait_for(lambda: switch.port("c")["state"] == "up", 10)

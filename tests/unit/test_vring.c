@@ -54,7 +54,7 @@ receive_all(uint16_t header, bool mergeable)
 		for (uint16_t i = 0; i < n; i++) {
 			packet[i] = random_packet();
 			length[i] = random_length();
-			drive_tx(&g, packet[i], length[i], 1 + (unsigned int)rand() % 12);
+			drive_tx(&g, packet[i], length[i], 1 + (unsigned int)rand() % PIECES_MAX);
 		}
 		for (uint16_t done = 0, now; done < n || done == 0; done = (uint16_t)(done + now)) {
 			most = (uint16_t)(1 + rand() % MSH_BURST_MAX);

@@ -14,7 +14,7 @@
 #define GUEST_SIZE (GUEST_REGIONS * GUEST_REGION)
 
 #define RING 64
-#define PIECES_MAX 16
+#define PIECES_MAX 24
 #define PACKET_MAX 9100
 
 /* One virtqueue as the driver sees it. */
