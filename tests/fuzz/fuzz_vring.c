@@ -3,6 +3,7 @@
 /* A hostile driver: the input is the guest's memory, rings and all, between pages that nobody may
  * touch. First byte: options. */
 
+#include <rte_ether.h>
 #include <rte_mempool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 
 #include "../unit/eal.h"
 #include "bounds.h"
+#include "unfinished.h"
 #include "vring.h"
 
 #define GUEST_BASE 0x10000ull
@@ -54,7 +56,7 @@ look_through(struct rte_mbuf *m)
 {
 	uint8_t byte = 0;
 	uint32_t length = 0;
-	if (m->pkt_len > UINT16_MAX || (msh_is_partial(m) && msh_rest_copy(m) != 0))
+	if (m->pkt_len > MSH_FRAME_MAX || (msh_is_partial(m) && msh_rest_copy(m) != 0))
 		return;
 	uint32_t said = m->pkt_len;
 	for (; m != NULL; length += m->data_len, m = m->next)
@@ -63,6 +65,23 @@ look_through(struct rte_mbuf *m)
 	__asm__ volatile("" : : "r"(byte));
 	if (length != said)
 		abort();
+}
+
+/* What the guest left unfinished is checked, and finished. */
+static void
+finish(struct rte_mbuf *m)
+{
+	struct rte_mbuf *segments[MSH_SEGMENTS_MAX];
+	if (m->data_len < RTE_ETHER_HDR_LEN || !(m->ol_flags & MSH_RAW_HEADER) ||
+		!msh_unfinished_accept(m) || !msh_unfinished_for(m, 0))
+		return;
+	if ((m->ol_flags & RTE_MBUF_F_TX_TCP_SEG) == 0) {
+		msh_unfinished_sum(m);
+		return;
+	}
+	int n = msh_unfinished_cut(m, pool, segments);
+	if (n > 0)
+		rte_pktmbuf_free_bulk(segments, (unsigned int)n);
 }
 
 int
@@ -80,10 +99,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		GUEST_BASE + GUEST_SIZE, GUEST_SIZE / 2, memory + GUEST_SIZE / 2};
 	rings.mergeable = options & 1;
 	rings.header = options & 3 ? 12 : 10;
+	rings.unfinished = options & 16;
 	make_ring(&rings.to_switch, 0, options & 4);
 	make_ring(&rings.to_guest, 0x200, options & 4);
 	for (unsigned int turn = 0; turn < 3; turn++) {
 		uint16_t n = msh_vring_receive(&rings, pool, packets, MSH_BURST_MAX);
+		for (uint16_t i = 0; i < n; i++)
+			finish(packets[i]);
 		msh_vring_send(&rings, packets, n);
 		for (uint16_t i = 0; i < n; i++)
 			if (options & 8)

@@ -270,15 +270,15 @@ test_no_mbufs(void **state)
 	struct vring_guest g;
 	struct rte_mbuf *m, *hold[1023];
 	const uint8_t *packet = random_packet();
-	uint32_t piece[12];
-	uint8_t *bytes[12];
+	uint32_t piece[24];
+	uint8_t *bytes[24];
 	unsigned int held = rte_mempool_avail_count(pool);
 	vring_guest_open(&g, 12, true);
-	for (unsigned int i = 0; i < 12; i++)
-		piece[i] = i == 0 ? 12 : 500;
-	offer(&g, &g.tx, piece, 12, false, bytes); /* so many pieces are copied */
-	for (unsigned int i = 1; i < 12; i++)
-		memcpy(bytes[i], packet + 500 * (i - 1), 500);
+	for (unsigned int i = 0; i < 24; i++)
+		piece[i] = i == 0 ? 12 : 240;
+	offer(&g, &g.tx, piece, 24, false, bytes); /* so many pieces are copied */
+	for (unsigned int i = 1; i < 24; i++)
+		memcpy(bytes[i], packet + 240 * (i - 1), 240);
 	assert_int_equal(rte_pktmbuf_alloc_bulk(pool, hold, held), 0);
 	assert_int_equal(msh_vring_receive(&g.rings, pool, &m, 1), 0);
 	rte_pktmbuf_free_bulk(hold, 2); /* not enough for all of it */
@@ -289,7 +289,7 @@ test_no_mbufs(void **state)
 	assert_false(g.rings.to_switch.broken);
 	rte_pktmbuf_free_bulk(hold + 2, held - 2);
 	assert_int_equal(msh_vring_receive(&g.rings, pool, &m, 1), 1);
-	check_packet(m, packet, 5500);
+	check_packet(m, packet, 23 * 240);
 	rte_pktmbuf_free(m);
 	msh_vring_release(&g.rings);
 	drive_tx_done(&g, 1);

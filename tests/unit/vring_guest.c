@@ -79,6 +79,7 @@ vring_guest_open(struct vring_guest *g, uint16_t header, bool mergeable)
 	memset(guest_at(g, 0), 0, 0x10000);
 	g->rings.header = header;
 	g->rings.mergeable = mergeable;
+	g->rings.unfinished = true;
 	make_queue(g, &g->tx, &g->rings.to_switch, 0, GUEST_REGION / 2);
 	make_queue(g, &g->rx, &g->rings.to_guest, 0x4000, GUEST_REGION / 2 + GUEST_REGION);
 }
