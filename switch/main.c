@@ -21,7 +21,7 @@
 #include "unfinished.h"
 
 #define SOCKET_DEFAULT "/run/mshswitch.sock"
-#define HANDOFF_SIZE 1024
+#define HANDOFF_SIZE 4096
 #define NEIGHBORS_SIZE 256
 
 static volatile sig_atomic_t stop;

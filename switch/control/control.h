@@ -39,6 +39,8 @@ struct msh_port_entry {
 	char *arguments; /* as given after the name, for `save` */
 	struct msh_port_counters
 		base; /* counters when the index was taken: it may have had another life */
+	struct msh_service service; /* who serves its queues; published */
+	bool placed;                /* by the operator: not moved for balance */
 };
 
 struct msh_vm_address {
@@ -78,6 +80,7 @@ struct msh_control {
 	struct msh_port_entry port[MSH_PORTS_MAX];
 	struct msh_vm vm[MSH_VMS_MAX];
 	unsigned int regions; /* polled in the last turn */
+	bool keep_places;     /* queues are not moved for balance */
 	struct msh_worker_sample sample[MSH_WORKERS_MAX];
 	uint32_t last_epoch;
 	uint64_t started_ns;
@@ -99,6 +102,19 @@ void msh_command_run(struct msh_control *control, const struct msh_caller *calle
 	size_t length, struct msh_answer *answer);
 /* Run a file of commands. 0, or -1 after printing "FILE:LINE: sentence" into error. */
 int msh_script_run(struct msh_control *control, const char *path, char *error, size_t size);
+
+/* queues.c: who serves them. */
+/* Note how many queues a port has; vhost's thread, too. */
+void msh_port_set_queues(struct msh_port *port, uint16_t queues);
+/* Give each queue that has no worker yet the one that serves the fewest. */
+void msh_queues_place(struct msh_control *control, struct msh_port_entry *entry);
+/* Serve the queues that guests have added or given up since. */
+void msh_queues_follow(struct msh_control *control);
+/* Move one to another worker: nothing is lost, nothing overtaken. 0 or -ENOMEM. */
+int msh_queue_move(
+	struct msh_control *control, struct msh_port_entry *entry, uint16_t queue, uint16_t worker);
+/* Relieve a worker that is much busier than another, once a second. */
+void msh_queues_balance(struct msh_control *control);
 
 /* ports.c */
 struct msh_port_entry *msh_port_find(struct msh_control *control, const char *name);
@@ -155,7 +171,7 @@ void msh_control_run(struct msh_control *control, const volatile sig_atomic_t *s
 /* Handlers of commands (commands.c lists them). */
 typedef int msh_handler(struct msh_control *control, const struct msh_caller *caller, int argc,
 	char *const *argv, struct msh_answer *answer);
-msh_handler msh_port_add, msh_port_del, msh_port_show;
+msh_handler msh_port_add, msh_port_del, msh_port_show, msh_port_move;
 msh_handler msh_vm_add, msh_vm_del, msh_vm_show;
 msh_handler msh_stage_show, msh_stage_cancel;
-msh_handler msh_drop_show, msh_worker_show, msh_worker_idle, msh_fdb_show;
+msh_handler msh_drop_show, msh_worker_show, msh_worker_idle, msh_worker_balance, msh_fdb_show;

@@ -57,6 +57,7 @@ run_second(struct msh_control *control, uint32_t second)
 	msh_neighbors_ask(control, second % REFRESH_SECONDS == 0);
 	msh_ports_check_links(control);
 	sample_workers(control);
+	msh_queues_balance(control);
 }
 
 /* It works little and wants to be awake at once, also where it must share its core. Not a low nice
@@ -82,6 +83,7 @@ msh_control_run(struct msh_control *control, const volatile sig_atomic_t *stop)
 				control, (uint32_t)((now - control->started_ns) / SECOND_NS) + 1);
 			next = now + SECOND_NS;
 		}
+		msh_queues_follow(control);
 		unsigned int n = msh_vms_poll(control);
 		msh_neighbors_poll(control);
 		msh_retire_poll();

@@ -5,9 +5,9 @@
 
 #include "port.h"
 
-/* Serve the rings of this device by our own code from now on, if it can. No worker may be in them:
- * the port's vid is -1. */
-void msh_vrings_take(struct msh_port *port, int vid);
+/* Serve the first pairs of this device's rings by our own code from now on, where it can. No worker
+ * may be in them: the port's vid is -1. */
+void msh_vrings_take(struct msh_port *port, int vid, uint16_t pairs);
 
 /* Wait until no worker is in the device's rings, ours or librte_vhost's; the port's vid is -1
  * already. Afterwards librte_vhost knows where ours stood. */

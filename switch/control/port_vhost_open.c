@@ -32,6 +32,9 @@ static struct vhost_socket *sockets[MSH_PORTS_MAX]; /* by port index; atomic */
  * atomic. */
 #define DEVICES_MAX 1024 /* librte_vhost's own bound */
 static struct msh_port *port_of_device[DEVICES_MAX];
+/* Rings of each connection that its guest has enabled, by bit; vhost's thread. */
+static uint32_t enabled[DEVICES_MAX];
+static_assert(2 * MSH_QUEUES_MAX <= 32, "a bit for each ring");
 
 static struct vhost_socket *
 socket_of_device(int vid)
@@ -58,20 +61,47 @@ pause_rings(struct vhost_socket *s)
 	msh_vrings_give_back(s->port, s->vid);
 }
 
+/* Pairs of rings that the guest uses: those before the first that is not enabled. */
+static uint16_t
+count_pairs(int vid)
+{
+	uint16_t n = 0;
+	while (n < MSH_QUEUES_MAX && (enabled[vid] >> 2 * n & 3) == 3)
+		n++;
+	return n;
+}
+
 static void
 resume(struct vhost_socket *s)
 {
 	if (s->vid < 0)
 		return;
-	if (s->on[0] && s->on[1] && !s->options.librte)
-		msh_vrings_take(s->port, s->vid);
+	uint16_t pairs = count_pairs(s->vid);
+	if (!s->options.librte)
+		msh_vrings_take(s->port, s->vid, pairs);
+	if (pairs > 0)
+		msh_port_set_queues(s->port, pairs);
 	__atomic_store_n(&s->port->vid, s->vid, __ATOMIC_RELEASE);
 }
+
+/* The begin of librte_vhost's message: as on the wire (QEMU's docs/interop/vhost-user). */
+struct message {
+	uint32_t request, flags, size;
+	uint64_t number;
+} __attribute__((packed));
+#define GET_QUEUE_NUM 17
 
 static enum rte_vhost_msg_result
 before_message(int vid, void *message)
 {
 	struct vhost_socket *s = socket_of_device(vid);
+	struct message *m = message;
+	/* librte_vhost would allow more than we serve. */
+	if (m->request == GET_QUEUE_NUM) {
+		m->size = sizeof(m->number);
+		m->number = MSH_QUEUES_MAX;
+		return RTE_VHOST_MSG_RESULT_REPLY;
+	}
 	if (s != NULL && s->vid == vid)
 		pause_rings(s);
 	return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
@@ -114,14 +144,14 @@ guest_came(int vid)
 	for (uint16_t i = 0; i < rte_vhost_get_vring_num(vid); i++)
 		rte_vhost_enable_guest_notification(vid, i, 0);
 	__atomic_store_n(&port_of_device[vid], s->port, __ATOMIC_RELEASE);
-	rte_vhost_extern_callback_register(vid, &message_hooks, NULL);
 	s->vid = vid;
-	s->on[0] = s->on[1] = true; /* else this was not called */
+	enabled[vid] |= 3; /* else this was not called */
 	__atomic_store_n(&s->port->broken, false, __ATOMIC_RELAXED);
 	resume(s);
 	msh_port_set_up(s->port, true);
 	MSH_LOG(INFO, "port %s: guest is there, features 0x%" PRIx64 ", rings served by %s",
-		s->port->name, features, s->port->rings != NULL ? "mshswitch" : "librte_vhost");
+		s->port->name, features,
+		s->port->queue[0].rings != NULL ? "mshswitch" : "librte_vhost");
 	return 0;
 }
 
@@ -142,11 +172,23 @@ static int
 ring_changed(int vid, uint16_t ring, int on)
 {
 	struct vhost_socket *s = socket_of_device(vid);
-	if (s == NULL || s->vid != vid || ring >= RTE_DIM(s->on))
+	if (s == NULL || vid >= DEVICES_MAX || ring >= 2 * MSH_QUEUES_MAX)
 		return 0;
-	pause_rings(s);
-	s->on[ring] = on;
-	resume(s);
+	if (s->vid == vid)
+		pause_rings(s);
+	enabled[vid] = (enabled[vid] & ~(1u << ring)) | (uint32_t)(on != 0) << ring;
+	if (s->vid == vid)
+		resume(s);
+	return 0;
+}
+
+static int
+connected(int vid)
+{
+	if (vid >= DEVICES_MAX)
+		return -1;
+	enabled[vid] = 0;
+	rte_vhost_extern_callback_register(vid, &message_hooks, NULL);
 	return 0;
 }
 
@@ -156,7 +198,7 @@ guest_notified(int vid)
 {
 	struct msh_port *port = __atomic_load_n(&port_of_device[vid], __ATOMIC_ACQUIRE);
 	if (port != NULL)
-		__atomic_fetch_add(&port->notifications, 1, __ATOMIC_RELAXED);
+		__atomic_fetch_add(&port->queue[0].notifications, 1, __ATOMIC_RELAXED);
 }
 
 static const struct rte_vhost_device_ops callbacks = {
@@ -164,6 +206,7 @@ static const struct rte_vhost_device_ops callbacks = {
 	.destroy_device = guest_left,
 	.guest_notified = guest_notified,
 	.vring_state_changed = ring_changed,
+	.new_connection = connected,
 };
 
 static int
@@ -253,8 +296,10 @@ static void
 vhost_show(const struct msh_port *port, json_t *row)
 {
 	const struct vhost_socket *s = sockets[port->index];
-	uint64_t n = __atomic_load_n(&port->notifications, __ATOMIC_RELAXED);
-	bool own = __atomic_load_n(&port->rings, __ATOMIC_RELAXED) != NULL;
+	uint64_t n = 0;
+	for (unsigned int i = 0; i < MSH_QUEUES_MAX; i++)
+		n += __atomic_load_n(&port->queue[i].notifications, __ATOMIC_RELAXED);
+	bool own = __atomic_load_n(&port->queue[0].rings, __ATOMIC_RELAXED) != NULL;
 	bool broken = own && __atomic_load_n(&port->broken, __ATOMIC_RELAXED);
 	msh_put(row, "interrupts", n);
 	json_object_set_new(row, "rings",

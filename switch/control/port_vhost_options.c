@@ -15,7 +15,7 @@
  */
 #define NEVER                                                                                     \
 	(BIT(VIRTIO_NET_F_GUEST_UFO) | BIT(VIRTIO_NET_F_HOST_UFO) | BIT(VIRTIO_NET_F_GUEST_ECN) | \
-		BIT(VIRTIO_NET_F_HOST_ECN) | BIT(VIRTIO_NET_F_MQ))
+		BIT(VIRTIO_NET_F_HOST_ECN))
 #define OFFLOADS                                                                               \
 	(BIT(VIRTIO_NET_F_CSUM) | BIT(VIRTIO_NET_F_GUEST_CSUM) | BIT(VIRTIO_NET_F_HOST_TSO4) | \
 		BIT(VIRTIO_NET_F_HOST_TSO6) | BIT(VIRTIO_NET_F_GUEST_TSO4) |                   \

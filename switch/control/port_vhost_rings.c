@@ -14,8 +14,8 @@
 #define BIT(n) (UINT64_C(1) << (n))
 /* Rings and services that vring.h does not know: packed rings, an IOMMU, the log of a migration. */
 #define NOT_OURS (BIT(VIRTIO_F_RING_PACKED) | BIT(VIRTIO_F_IOMMU_PLATFORM) | BIT(VHOST_F_LOG_ALL))
-#define TO_GUEST 0
-#define TO_SWITCH 1
+#define TO_GUEST(pair) ((uint16_t)(2 * (pair)))
+#define TO_SWITCH(pair) ((uint16_t)(2 * (pair) + 1))
 
 static bool
 read_memory(struct msh_guest_memory *memory, int vid)
@@ -60,41 +60,53 @@ read_ring(struct msh_vring *ring, int vid, uint16_t index, uint64_t features)
 	return true;
 }
 
-void
-msh_vrings_take(struct msh_port *port, int vid)
+static struct msh_vrings *
+read_pair(int vid, uint16_t pair, uint64_t features)
 {
-	uint64_t features = 0;
 	struct msh_vrings *rings =
 		aligned_alloc(RTE_CACHE_LINE_SIZE, RTE_ALIGN(sizeof(*rings), RTE_CACHE_LINE_SIZE));
 	if (rings == NULL)
-		return;
+		return NULL;
 	*rings = (struct msh_vrings){0};
-	if (rte_vhost_get_negotiated_features(vid, &features) != 0 || (features & NOT_OURS) ||
-		rte_vhost_get_vring_num(vid) != 2 || !read_memory(&rings->memory, vid) ||
-		!read_ring(&rings->to_guest, vid, TO_GUEST, features) ||
-		!read_ring(&rings->to_switch, vid, TO_SWITCH, features)) {
+	if (!read_memory(&rings->memory, vid) ||
+		!read_ring(&rings->to_guest, vid, TO_GUEST(pair), features) ||
+		!read_ring(&rings->to_switch, vid, TO_SWITCH(pair), features)) {
 		free(rings);
-		return;
+		return NULL;
 	}
 	rings->unfinished = features & BIT(VIRTIO_NET_F_CSUM);
 	rings->mergeable = features & BIT(VIRTIO_NET_F_MRG_RXBUF);
 	rings->header = rings->mergeable || (features & BIT(VIRTIO_F_VERSION_1))
 				? sizeof(struct virtio_net_hdr_v1)
 				: sizeof(struct virtio_net_hdr);
-	__atomic_store_n(&port->rings, rings, __ATOMIC_RELEASE);
+	return rings;
+}
+
+void
+msh_vrings_take(struct msh_port *port, int vid, uint16_t pairs)
+{
+	uint64_t features = 0;
+	if (rte_vhost_get_negotiated_features(vid, &features) != 0 || (features & NOT_OURS))
+		return;
+	for (uint16_t i = 0; i < pairs; i++)
+		__atomic_store_n(
+			&port->queue[i].rings, read_pair(vid, i, features), __ATOMIC_RELEASE);
 }
 
 void
 msh_vrings_give_back(struct msh_port *port, int vid)
 {
-	struct msh_vrings *rings = port->rings;
-	__atomic_store_n(&port->rings, NULL, __ATOMIC_RELEASE);
+	struct msh_vrings *rings[MSH_QUEUES_MAX];
+	for (uint16_t i = 0; i < MSH_QUEUES_MAX; i++)
+		rings[i] = __atomic_exchange_n(&port->queue[i].rings, NULL, __ATOMIC_ACQ_REL);
 	msh_rcu_wait();
-	if (rings == NULL)
-		return;
-	rte_vhost_set_vring_base(
-		vid, TO_GUEST, rings->to_guest.next_avail, rings->to_guest.next_used);
-	rte_vhost_set_vring_base(
-		vid, TO_SWITCH, rings->to_switch.next_avail, rings->to_switch.next_used);
-	free(rings);
+	for (uint16_t i = 0; i < MSH_QUEUES_MAX; i++) {
+		if (rings[i] == NULL)
+			continue;
+		rte_vhost_set_vring_base(vid, TO_GUEST(i), rings[i]->to_guest.next_avail,
+			rings[i]->to_guest.next_used);
+		rte_vhost_set_vring_base(vid, TO_SWITCH(i), rings[i]->to_switch.next_avail,
+			rings[i]->to_switch.next_used);
+		free(rings[i]);
+	}
 }

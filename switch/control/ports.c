@@ -31,21 +31,6 @@ find_provider(const char *kind)
 	return NULL;
 }
 
-/* The worker that polls the fewest ports. */
-static uint16_t
-pick_worker(const struct msh_control *control)
-{
-	unsigned int count[MSH_WORKERS_MAX] = {0};
-	uint16_t best = 0;
-	for (unsigned int i = 1; i < MSH_PORTS_MAX; i++)
-		if (control->port[i].port != NULL)
-			count[control->port[i].port->owner]++;
-	for (uint16_t w = 1; w < control->datapath.worker_count; w++)
-		if (count[w] < count[best])
-			best = w;
-	return best;
-}
-
 static char *
 join(int argc, char *const *argv)
 {
@@ -84,6 +69,7 @@ publish_port(struct msh_control *control, struct msh_port_entry *entry, struct m
 {
 	msh_port_sum(control, port->index, &entry->base);
 	entry->port = port;
+	msh_queues_place(control, entry);
 	if (entry->arguments != NULL && msh_publish_topology(control) == 0)
 		return 0;
 	entry->port = NULL;
@@ -115,7 +101,7 @@ msh_port_add(struct msh_control *control, const struct msh_caller *caller, int a
 		return msh_answer_set(answer, MSH_FAILED, "port %s: out of memory", argv[0]);
 	memset(port, 0, sizeof(*port));
 	port->index = index;
-	port->owner = pick_worker(control);
+	port->queues = 1;
 	port->pool = control->datapath.pool;
 	snprintf(port->name, sizeof(port->name), "%s", argv[0]);
 	int left = take_learn(port, argc - 2, argv + 2, answer);

@@ -35,11 +35,28 @@ add_guard(struct msh_topology *t, const struct msh_vm *vm, uint16_t port)
 	return 0;
 }
 
+static void
+add_queues(struct msh_topology *t, struct msh_port *port, const struct msh_service *service)
+{
+	t->service[port->index] = *service;
+	for (uint16_t q = 0; q < service->count; q++) {
+		uint16_t w = service->worker[q];
+		if (service->moving && service->queue == q)
+			t->holds[w] = true;
+		else
+			t->poll[w][t->poll_count[w]++] =
+				(struct msh_poll){.port = port, .queue = q};
+	}
+}
+
 static int
 add_ports(struct msh_topology *t, const struct msh_control *control)
 {
+	size_t queues = 1;
+	for (uint16_t i = 1; i < MSH_PORTS_MAX; i++)
+		queues += control->port[i].port != NULL ? control->port[i].service.count : 0;
 	for (unsigned int w = 0; w < control->datapath.worker_count; w++) {
-		t->poll[w] = calloc(MSH_PORTS_MAX, sizeof(*t->poll[w]));
+		t->poll[w] = calloc(queues, sizeof(*t->poll[w]));
 		if (t->poll[w] == NULL)
 			return -ENOMEM;
 	}
@@ -49,8 +66,7 @@ add_ports(struct msh_topology *t, const struct msh_control *control)
 			continue;
 		t->port[i] = port;
 		t->flood[t->flood_count++] = i;
-		t->poll[port->owner][t->poll_count[port->owner]++] =
-			(struct msh_poll){.port = port};
+		add_queues(t, port, &control->port[i].service);
 		const struct msh_vm *vm = msh_vm_of_port(control, i);
 		if (vm != NULL && add_guard(t, vm, i) != 0)
 			return -ENOMEM;

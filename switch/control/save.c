@@ -37,6 +37,9 @@ save_port(FILE *out, const struct msh_port_entry *entry)
 	if (entry->provider->save != NULL)
 		entry->provider->save(entry->port, out);
 	fputc('\n', out);
+	/* A guest may add its further queues later: they are placed as any. */
+	if (entry->placed)
+		fprintf(out, "port move %s %u\n", entry->port->name, entry->service.worker[0]);
 }
 
 char *
@@ -49,6 +52,8 @@ msh_save(const struct msh_control *control)
 		return NULL;
 	if (control->datapath.spin)
 		fputs("worker idle spin\n", out);
+	if (control->keep_places)
+		fputs("worker balance off\n", out);
 	for (unsigned int i = 1; i < MSH_PORTS_MAX; i++)
 		if (control->port[i].port != NULL)
 			save_port(out, &control->port[i]);

@@ -37,6 +37,18 @@ sum_drops(const struct msh_port_counters *c)
 	return sum;
 }
 
+/* Of each queue, who serves it: "0,1". */
+static json_t *
+workers_text(const struct msh_service *service)
+{
+	char text[4 * MSH_QUEUES_MAX] = "";
+	size_t used = 0;
+	for (uint16_t q = 0; q < service->count; q++)
+		used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%u", q > 0 ? "," : "",
+			service->worker[q]);
+	return json_string(text);
+}
+
 static json_t *
 port_row(const struct msh_control *control, const struct msh_port_entry *entry)
 {
@@ -49,7 +61,7 @@ port_row(const struct msh_control *control, const struct msh_port_entry *entry)
 	json_object_set_new(row, "kind", json_string(port->ops->kind));
 	json_object_set_new(row, "state", json_string(msh_port_is_up(port) ? "up" : "down"));
 	json_object_set_new(row, "vm", json_string(vm != NULL ? vm->name : "-"));
-	msh_put(row, "worker", port->owner);
+	json_object_set_new(row, "workers", workers_text(&entry->service));
 	msh_put(row, "rx_packets", c.rx_packets);
 	msh_put(row, "rx_bytes", c.rx_bytes);
 	msh_put(row, "tx_packets", c.tx_packets);

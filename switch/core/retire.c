@@ -65,11 +65,17 @@ msh_retire_poll(void)
 }
 
 void
+msh_rest(void)
+{
+	usleep(20);
+}
+
+void
 msh_rcu_wait(void)
 {
 	uint64_t token = rte_rcu_qsbr_start(rcu);
 	while (rte_rcu_qsbr_check(rcu, token, false) != 1)
-		usleep(20); /* asleep: a worker that shares this core must come by */
+		msh_rest();
 }
 
 void

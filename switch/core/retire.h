@@ -24,5 +24,8 @@ void msh_retire_poll(void);
  * blocks for as long as a worker's turn lasts. */
 void msh_rcu_wait(void);
 
+/* Sleep a little while waiting for a worker: it may need the caller's core. */
+void msh_rest(void);
+
 /* Release everything, due or not: workers must have ended. */
 void msh_retire_drain(void);

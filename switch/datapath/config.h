@@ -20,12 +20,26 @@ struct msh_poll {
 	uint16_t queue;
 };
 
+/* Who serves a port's queues: polls them, and sends by them where workers have none of their own.
+ */
+struct msh_service {
+	uint8_t count; /* of queues */
+	uint8_t worker[MSH_QUEUES_MAX];
+	/* A queue on its way from one worker to another is polled by nobody. `from` sends by it
+	 * what it was handed before; its new worker holds all that it is handed until that is over.
+	 */
+	bool moving;
+	uint8_t queue, from;
+};
+
 struct msh_topology {
 	uint16_t flood_count;
 	uint16_t flood[MSH_PORTS_MAX];                /* indices of ports that broadcast goes to */
 	struct msh_port *port[MSH_PORTS_MAX];         /* by index; NULL: none */
 	const struct msh_guard *guard[MSH_PORTS_MAX]; /* NULL: any source is welcome */
 	uint16_t vm[MSH_PORTS_MAX];                   /* VM behind the port, 0: none */
+	struct msh_service service[MSH_PORTS_MAX];
+	bool holds[MSH_WORKERS_MAX]; /* the worker sends nothing that it was handed, for now */
 	uint16_t poll_count[MSH_WORKERS_MAX];
 	struct msh_poll *poll[MSH_WORKERS_MAX]; /* what each worker receives from */
 };

@@ -23,35 +23,41 @@ struct msh_port_ops {
 	 * rest. */
 	uint16_t (*tx)(
 		struct msh_port *port, uint16_t queue, struct rte_mbuf **packets, uint16_t n);
-	/* Optional: the turn ends, nothing refers any more to memory behind received packets. */
-	void (*release)(struct msh_port *port);
+	/* Optional: the turn ends, nothing refers any more to memory behind packets that were
+	 * received from the queue. */
+	void (*release)(struct msh_port *port, uint16_t queue);
 	bool takes_partial; /* tx reads the rest of packets from where it lies (partial.h) */
 };
 
-/* Everything but `up`, `takes`, `max_frame`, `vid`, `rings` and `received` is set before the port
- * is published and constant after. */
+/* A guest's pair of rings, one to it and one from it. */
+struct msh_port_queue {
+	/* When this program serves them itself, NULL when librte_vhost does. vhost's thread
+	 * publishes, and waits for a quiescent state to take them back. */
+	struct msh_vrings *rings;
+	struct msh_vrings *received; /* that have packets in hand; the polling worker's own */
+	uint64_t notifications;      /* interrupts sent to the guest; the sending worker and vhost's
+					thread: atomic */
+} __rte_cache_aligned;
+
+/* Set before the port is published and constant after, but for what says otherwise. */
 struct msh_port {
 	const struct msh_port_ops *ops;
-	uint16_t index; /* 1 to MSH_PORTS_MAX - 1 */
-	uint16_t owner; /* worker that polls the port, and sends by it when it has too few queues */
-	bool own_tx_queues; /* each worker has a tx queue of its own; else only the owner sends */
+	uint16_t index;     /* 1 to MSH_PORTS_MAX - 1 */
+	uint16_t queues;    /* to receive from; vhost's thread writes, control reads: atomic */
+	bool own_tx_queues; /* each worker has a tx queue of its own; else the worker that serves a
+			       queue sends by it */
 	bool learn;         /* learn MACs from its frames */
-	uint32_t max_frame; /* bytes, with Ethernet header and tags */
+	uint32_t max_frame; /* bytes, with Ethernet header and tags; vhost's thread writes */
 	bool up;            /* control and vhost's thread write, workers read: atomic */
-	uint8_t takes;      /* MSH_TAKES_*; vhost's thread writes before the rings come: atomic */
+	uint8_t takes;      /* MSH_TAKES_*; vhost's thread writes, workers read: atomic */
 	union {
 		int vid; /* vhost: device id, -1 while no guest is there; vhost's thread writes */
 		uint16_t ethdev; /* dev: DPDK's port id */
 	};
-	/* vhost: the guest's rings when this program serves them itself, NULL when librte_vhost
-	 * does. vhost's thread publishes, and waits for a quiescent state to take them back. */
-	struct msh_vrings *rings;
-	struct msh_vrings *received; /* rings that have packets in hand; the owner's own */
-	bool broken; /* the guest wrote nonsense into its rings; the owner writes: atomic */
+	bool broken; /* the guest wrote nonsense into its rings; workers write: atomic */
 	struct rte_mempool *pool;
-	uint64_t notifications; /* vhost: interrupts sent to the guest; the sending worker and
-				   vhost's thread: atomic */
 	char name[MSH_NAME_MAX];
+	struct msh_port_queue queue[MSH_QUEUES_MAX]; /* vhost */
 };
 
 extern const struct msh_port_ops msh_port_dev_ops;

@@ -11,10 +11,10 @@
 
 /* What the rings have to say, where it outlives them. */
 static void
-account(struct msh_port *port, struct msh_vrings *rings)
+account(struct msh_port *port, uint16_t queue, struct msh_vrings *rings)
 {
 	if (rings->interrupts > 0)
-		msh_count(&port->notifications, rings->interrupts);
+		msh_count(&port->queue[queue].notifications, rings->interrupts);
 	rings->interrupts = 0;
 	if (unlikely(rings->to_switch.broken || rings->to_guest.broken))
 		__atomic_store_n(&port->broken, true, __ATOMIC_RELAXED);
@@ -23,12 +23,12 @@ account(struct msh_port *port, struct msh_vrings *rings)
 static uint16_t
 vhost_rx(struct msh_port *port, uint16_t queue, struct rte_mbuf **packets, uint16_t n)
 {
-	struct msh_vrings *rings = __atomic_load_n(&port->rings, __ATOMIC_ACQUIRE);
+	struct msh_vrings *rings = __atomic_load_n(&port->queue[queue].rings, __ATOMIC_ACQUIRE);
 	if (likely(rings != NULL)) {
 		n = msh_vring_receive(rings, port->pool, packets, n);
-		port->received = n > 0 ? rings : NULL;
+		port->queue[queue].received = n > 0 ? rings : NULL;
 		if (unlikely(rings->to_switch.broken))
-			account(port, rings);
+			account(port, queue, rings);
 		return n;
 	}
 	int vid = __atomic_load_n(&port->vid, __ATOMIC_ACQUIRE);
@@ -38,14 +38,14 @@ vhost_rx(struct msh_port *port, uint16_t queue, struct rte_mbuf **packets, uint1
 }
 
 static void
-vhost_release(struct msh_port *port)
+vhost_release(struct msh_port *port, uint16_t queue)
 {
-	struct msh_vrings *rings = port->received;
+	struct msh_vrings *rings = port->queue[queue].received;
 	if (rings == NULL)
 		return;
 	msh_vring_release(rings);
-	account(port, rings);
-	port->received = NULL;
+	account(port, queue, rings);
+	port->queue[queue].received = NULL;
 }
 
 /* Complete what is partial; those that memory is too short for go last. Returns the others. */
@@ -62,11 +62,11 @@ complete(struct rte_mbuf **packets, uint16_t n)
 static uint16_t
 vhost_tx(struct msh_port *port, uint16_t queue, struct rte_mbuf **packets, uint16_t n)
 {
-	struct msh_vrings *rings = __atomic_load_n(&port->rings, __ATOMIC_ACQUIRE);
+	struct msh_vrings *rings = __atomic_load_n(&port->queue[queue].rings, __ATOMIC_ACQUIRE);
 	uint16_t sent;
 	if (likely(rings != NULL)) {
 		sent = msh_vring_send(rings, packets, n);
-		account(port, rings);
+		account(port, queue, rings);
 	} else {
 		int vid = __atomic_load_n(&port->vid, __ATOMIC_ACQUIRE);
 		if (vid < 0)

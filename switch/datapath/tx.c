@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Tx queues: a worker collects what a burst leaves by each port and sends it at once. A port that
- * has no queue for each worker is sent to by its owner alone; the others hand their packets over by
- * a ring a pair of workers. */
+/* Tx queues: a worker collects what a burst leaves by each port and sends it at once. Where a port
+ * has no queue for each worker, each of its queues is sent to by the worker that serves it alone;
+ * the others hand their packets over by a ring a pair of workers. */
 
+#include "spread.h"
 #include "unfinished.h"
 #include "worker.h"
 
@@ -32,11 +33,10 @@ complete(struct msh_worker *w, struct msh_txq *q)
 
 /* Give packets to the port, which takes them as they are. */
 static void
-send_packets(struct msh_worker *w, struct msh_port *port, uint16_t source,
+send_packets(struct msh_worker *w, struct msh_port *port, uint16_t queue, uint16_t source,
 	struct rte_mbuf **packets, uint16_t count)
 {
 	struct msh_port_counters *out = &w->counters[port->index];
-	uint16_t queue = port->own_tx_queues ? w->index : 0;
 	bool up = msh_port_is_up(port);
 	uint64_t bytes = 0;
 	for (uint16_t i = 0; i < count; i++)
@@ -57,12 +57,13 @@ send_packets(struct msh_worker *w, struct msh_port *port, uint16_t source,
 
 /* A packet that the port does not take unfinished. */
 static void
-finish_and_send(struct msh_worker *w, struct msh_port *port, uint16_t source, struct rte_mbuf *m)
+finish_and_send(struct msh_worker *w, struct msh_port *port, uint16_t queue, uint16_t source,
+	struct rte_mbuf *m)
 {
 	struct rte_mbuf *segment[MSH_SEGMENTS_MAX];
 	if ((m->ol_flags & RTE_MBUF_F_TX_TCP_SEG) == 0) {
 		if (msh_unfinished_sum(m) == 0)
-			send_packets(w, port, source, &m, 1);
+			send_packets(w, port, queue, source, &m, 1);
 		else
 			msh_drop(w, source, MSH_DROP_NO_MBUF, m);
 		return;
@@ -75,11 +76,12 @@ finish_and_send(struct msh_worker *w, struct msh_port *port, uint16_t source, st
 	rte_pktmbuf_free(m);
 	msh_count(&w->counters[source].copies, (uint64_t)n - 1);
 	for (int i = 0; i < n; i += MSH_BURST_MAX)
-		send_packets(w, port, source, segment + i, (uint16_t)RTE_MIN(n - i, MSH_BURST_MAX));
+		send_packets(w, port, queue, source, segment + i,
+			(uint16_t)RTE_MIN(n - i, MSH_BURST_MAX));
 }
 
 static void
-send_queue(struct msh_worker *w, struct msh_port *port, struct msh_txq *q)
+send_queue(struct msh_worker *w, struct msh_port *port, uint16_t queue, struct msh_txq *q)
 {
 	uint16_t kept = 0; /* in the order in which they came */
 	uint8_t takes = __atomic_load_n(&port->takes, __ATOMIC_RELAXED);
@@ -90,9 +92,9 @@ send_queue(struct msh_worker *w, struct msh_port *port, struct msh_txq *q)
 			msh_count(&w->counters[port->index].tx_refused, 1);
 			msh_drop(w, q->source, MSH_DROP_TOO_BIG, m);
 		} else if (unlikely(msh_unfinished_for(m, takes))) {
-			send_packets(w, port, q->source, q->packet, kept);
+			send_packets(w, port, queue, q->source, q->packet, kept);
 			kept = 0;
-			finish_and_send(w, port, q->source, m);
+			finish_and_send(w, port, queue, q->source, m);
 		} else if (unlikely(whole && msh_is_partial(m) && msh_rest_copy(m) != 0)) {
 			msh_drop(w, q->source, MSH_DROP_NO_MBUF, m);
 		} else {
@@ -100,22 +102,71 @@ send_queue(struct msh_worker *w, struct msh_port *port, struct msh_txq *q)
 		}
 	}
 	if (kept > 0)
-		send_packets(w, port, q->source, q->packet, kept);
+		send_packets(w, port, queue, q->source, q->packet, kept);
 }
 
 static void
-hand_over(struct msh_worker *w, const struct msh_port *port, struct msh_txq *q)
+hand_over(struct msh_worker *w, const struct msh_port *port, uint16_t worker, struct msh_txq *q)
 {
 	complete(w, q);
 	for (uint16_t i = 0; i < q->count; i++) {
 		q->packet[i]->port = q->source;
 		q->packet[i]->hash.usr = port->index;
 	}
-	struct rte_ring *ring = w->datapath->worker[port->owner].handoff[w->index];
+	struct rte_ring *ring = w->datapath->worker[worker].handoff[w->index];
 	uint16_t taken =
 		(uint16_t)rte_ring_sp_enqueue_burst(ring, (void **)q->packet, q->count, NULL);
 	if (unlikely(taken < q->count))
 		drop_rest(w, q->source, MSH_DROP_HANDOFF_FULL, q->packet + taken, q->count - taken);
+}
+
+/* May the worker send by this queue now? */
+static bool
+may_send(const struct msh_worker *w, const struct msh_service *s, uint16_t queue)
+{
+	if (!s->moving || s->queue != queue)
+		return s->worker[queue] == w->index;
+	return w->handed && s->from == w->index;
+}
+
+/* A queue for a packet: the same for all of a flow, among those that this worker sends by, if any.
+ */
+static uint16_t
+pick_queue(const struct msh_service *s, uint32_t mine, const struct rte_mbuf *m)
+{
+	uint32_t hash = msh_spread_hash(m);
+	if (mine == 0)
+		return (uint16_t)(hash % s->count);
+	for (hash %= (uint32_t)__builtin_popcount(mine); hash > 0; hash--)
+		mine &= mine - 1;
+	return (uint16_t)__builtin_ctz(mine);
+}
+
+/* To a port of several queues, or with one that moves. */
+static void
+send_spread(struct msh_worker *w, struct msh_port *port, const struct msh_service *s,
+	const struct msh_txq *q)
+{
+	uint16_t queue[MSH_BURST_MAX];
+	uint32_t mine = 0, used = 0;
+	struct msh_txq part = {.source = q->source};
+	for (uint16_t i = 0; i < s->count; i++)
+		mine |= (uint32_t)may_send(w, s, i) << i;
+	for (uint16_t i = 0; i < q->count; i++) {
+		queue[i] = pick_queue(s, mine, q->packet[i]);
+		used |= 1u << queue[i];
+	}
+	for (; used != 0; used &= used - 1) {
+		uint16_t now = (uint16_t)__builtin_ctz(used);
+		part.count = 0;
+		for (uint16_t i = 0; i < q->count; i++)
+			if (queue[i] == now)
+				part.packet[part.count++] = q->packet[i];
+		if (mine >> now & 1)
+			send_queue(w, port, now, &part);
+		else
+			hand_over(w, port, s->worker[now], &part);
+	}
 }
 
 static void
@@ -125,12 +176,17 @@ flush_port(struct msh_worker *w, const struct msh_config *config, uint16_t out)
 	if (q->count == 0)
 		return;
 	struct msh_port *port = config->topology->port[out];
+	const struct msh_service *s = &config->topology->service[out];
 	if (unlikely(port == NULL))
 		drop_rest(w, q->source, MSH_DROP_NO_PORT, q->packet, q->count);
-	else if (port->own_tx_queues || port->owner == w->index)
-		send_queue(w, port, q);
+	else if (port->own_tx_queues)
+		send_queue(w, port, w->index, q);
+	else if (unlikely(s->count > 1 || s->moving))
+		send_spread(w, port, s, q);
+	else if (s->worker[0] == w->index)
+		send_queue(w, port, 0, q);
 	else
-		hand_over(w, port, q);
+		hand_over(w, port, s->worker[0], q);
 	q->count = 0;
 }
 
@@ -163,23 +219,35 @@ msh_tx_flush(struct msh_worker *w, const struct msh_config *config)
 	w->dirty_count = 0;
 }
 
-uint16_t
-msh_tx_handoff(struct msh_worker *w, const struct msh_config *config)
+/* All that waits in one ring. Returns the number of packets. */
+static uint16_t
+take_handed(struct msh_worker *w, const struct msh_config *config, struct rte_ring *ring)
 {
 	struct rte_mbuf *packets[MSH_BURST_MAX];
-	uint16_t total = 0;
-	for (unsigned int from = 0; from < w->datapath->worker_count; from++) {
-		if (from == w->index)
-			continue;
-		unsigned int n = rte_ring_sc_dequeue_burst(
-			w->handoff[from], (void **)packets, MSH_BURST_MAX, NULL);
+	unsigned int left = rte_ring_count(ring), total = left, n;
+	for (; left > 0; left -= n) {
+		n = rte_ring_sc_dequeue_burst(
+			ring, (void **)packets, RTE_MIN(left, (unsigned int)MSH_BURST_MAX), NULL);
 		for (unsigned int i = 0; i < n; i++)
 			/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): no wrong count */
 			msh_tx_queue(w, config, (uint16_t)packets[i]->hash.usr, packets[i]->port,
 				packets[i]);
-		total += (uint16_t)n;
 	}
+	return (uint16_t)total;
+}
+
+uint16_t
+msh_tx_handoff(struct msh_worker *w, const struct msh_config *config)
+{
+	uint16_t total = 0;
+	if (unlikely(config->topology->holds[w->index]))
+		return 0;
+	w->handed = true;
+	/* Also what it left to itself while a queue moved. */
+	for (unsigned int from = 0; from < w->datapath->worker_count; from++)
+		total = (uint16_t)(total + take_handed(w, config, w->handoff[from]));
 	if (total > 0)
 		msh_tx_flush(w, config);
+	w->handed = false;
 	return total;
 }

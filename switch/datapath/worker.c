@@ -37,7 +37,7 @@ run_ports(struct msh_worker *w, const struct msh_config *config)
 		if (n > 0) {
 			msh_pipeline_run(w, config, port->index, packets, n);
 			if (port->ops->release != NULL)
-				port->ops->release(port);
+				port->ops->release(port, poll[i].queue);
 		}
 		total += n;
 	}
@@ -50,9 +50,9 @@ run_turn(struct msh_worker *w)
 {
 	const struct msh_config *config = __atomic_load_n(&w->datapath->config, __ATOMIC_ACQUIRE);
 	w->now = __atomic_load_n(&w->datapath->now, __ATOMIC_RELAXED);
-	uint16_t n = run_ports(w, config);
-	if (w->datapath->worker_count > 1)
-		n += msh_tx_handoff(w, config);
+	/* What was handed over first: it is older than what comes now. */
+	uint16_t n = w->datapath->worker_count > 1 ? msh_tx_handoff(w, config) : 0;
+	n += run_ports(w, config);
 	return n + run_injected(w, config);
 }
 

@@ -39,8 +39,9 @@ struct msh_worker {
 	uint16_t dirty_count;
 	uint16_t dirty[MSH_PORTS_MAX];
 
-	struct rte_ring *handoff[MSH_WORKERS_MAX]; /* by sending worker: packets for ports that this
-						      worker owns */
+	struct rte_ring *handoff[MSH_WORKERS_MAX]; /* by sending worker: packets for queues that
+						      this worker serves */
+	bool handed;                               /* in hand: what others handed over */
 	struct rte_ring *inject;                   /* from control: packets of the switch itself */
 	struct rte_ring *neighbors;                /* to control: struct msh_neighbor_seen */
 

@@ -110,6 +110,11 @@ COMMANDS = [
     ("vm show nobody", "NOTFOUND", "nobody"),
     ("stage show nobody", "NOTFOUND", "nobody"),
     ("worker idle slowly", "BAD", "slowly"),
+    ("worker balance maybe", "BAD", "maybe"),
+    ("port move nobody 0", "NOTFOUND", "nobody"),
+    ("port move p0 7", "BAD", "7"),
+    ("port move p0 0 queue 9", "BAD", "9"),
+    ("port move p0 0 line 0", "BAD", "line"),
     ("help nobody", "NOTFOUND|BAD", "nobody"),
 ]
 

@@ -18,9 +18,9 @@ LCORES = "0@0,1@0"  # beside the switch's worker, not on its core
 
 
 class Peer:
-    """device: more arguments of the device, as "packed_vq=1"; arguments: more of testpmd"""
+    """device: more arguments of the device, as "packed_vq=1"; arguments: more of testpmd; eal: more of EAL"""
 
-    def __init__(self, path, mac, server=False, device="", arguments=()):
+    def __init__(self, path, mac, server=False, device="", arguments=(), eal=()):
         if server and os.path.exists(path):
             os.unlink(path)  # of one that was killed
         self.directory = tempfile.TemporaryDirectory(prefix="msh-peer-", dir="/tmp")
@@ -28,12 +28,13 @@ class Peer:
         devargs = "net_virtio_user0,path=%s,mac=%s,server=%d,queue_size=256,mrg_rxbuf=1%s" % (
             path, mac, server, "," + device if device else "")
         command = ["dpdk-testpmd", "--lcores", LCORES, "--no-huge", "-m", "200", "--no-pci", "--file-prefix=" + name,
-                   "--vdev", devargs, "--", "-i", "--total-num-mbufs=4096", *arguments]
+                   "--vdev", devargs, *eal, "--", "-i", "--total-num-mbufs=4096", *arguments]
         self.text, self.output = "", None
         self.process = subprocess.Popen(["stdbuf", "-oL"] + command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         stderr=subprocess.STDOUT, process_group=0,
                                         env=dict(os.environ, RUNTIME_DIRECTORY=self.directory.name))
-        assert "Done" in self.expect("testpmd> ", 40), "testpmd has no port"
+        said = self.expect("testpmd> ", 40)
+        assert "Done" in said, "testpmd has no port: " + said[-500:]
 
     def expect(self, text, timeout=10):
         """Wait for this text; what came before it."""

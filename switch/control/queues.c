@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* Which worker serves which queue. */
+
+#include <errno.h>
+#include <string.h>
+
+#include "control.h"
+#include "log.h"
+#include "retire.h"
+
+/* Busy shares of two workers between which a queue is worth moving. */
+#define BUSY 0.7
+#define DIFFERENCE 0.3
+
+static bool queues_changed; /* some port's; vhost's thread sets, control clears: atomic */
+
+void
+msh_port_set_queues(struct msh_port *port, uint16_t queues)
+{
+	if (__atomic_exchange_n(&port->queues, queues, __ATOMIC_RELAXED) != queues)
+		__atomic_store_n(&queues_changed, true, __ATOMIC_RELEASE);
+}
+
+/* For a further queue of a port: the worker that serves the fewest of this port's, then of all. */
+static uint16_t
+least_loaded(const struct msh_control *control, const struct msh_service *own)
+{
+	unsigned int count[MSH_WORKERS_MAX] = {0};
+	uint16_t best = 0;
+	for (unsigned int i = 1; i < MSH_PORTS_MAX; i++)
+		for (uint16_t q = 0;
+			control->port[i].port != NULL && q < control->port[i].service.count; q++)
+			count[control->port[i].service.worker[q]]++;
+	for (uint16_t q = 0; q < own->count; q++)
+		count[own->worker[q]] += MSH_PORTS_MAX * MSH_QUEUES_MAX;
+	for (uint16_t w = 1; w < control->datapath.worker_count; w++)
+		if (count[w] < count[best])
+			best = w;
+	return best;
+}
+
+void
+msh_queues_place(struct msh_control *control, struct msh_port_entry *entry)
+{
+	uint16_t queues = __atomic_load_n(&entry->port->queues, __ATOMIC_RELAXED);
+	struct msh_service *s = &entry->service;
+	if (s->count > queues)
+		s->count = (uint8_t)queues;
+	while (s->count < queues) {
+		s->worker[s->count] = (uint8_t)least_loaded(control, s);
+		s->count++;
+	}
+}
+
+void
+msh_queues_follow(struct msh_control *control)
+{
+	if (!__atomic_exchange_n(&queues_changed, false, __ATOMIC_ACQUIRE))
+		return;
+	for (unsigned int i = 1; i < MSH_PORTS_MAX; i++)
+		if (control->port[i].port != NULL)
+			msh_queues_place(control, &control->port[i]);
+	if (msh_publish_topology(control) != 0)
+		__atomic_store_n(&queues_changed, true, __ATOMIC_RELEASE); /* tried again */
+}
+
+/* Wait until what lay in a ring has been taken out. */
+static void
+wait_drained(const struct rte_ring *ring)
+{
+	uint32_t end = __atomic_load_n(&ring->prod.tail, __ATOMIC_ACQUIRE);
+	while ((int32_t)(end - __atomic_load_n(&ring->cons.tail, __ATOMIC_ACQUIRE)) > 0)
+		msh_rest();
+}
+
+/* What was handed to the queue's old worker, and by it, is sent by now; but for what its new worker
+ * holds. */
+static void
+drain(struct msh_control *control, uint16_t from, uint16_t to)
+{
+	const struct msh_datapath *dp = &control->datapath;
+	msh_rcu_wait(); /* all know that the queue moves */
+	for (uint16_t w = 0; w < dp->worker_count; w++) {
+		wait_drained(dp->worker[from].handoff[w]);
+		if (w != to)
+			wait_drained(dp->worker[w].handoff[from]);
+	}
+	msh_rcu_wait(); /* and have sent what they took out */
+}
+
+int
+msh_queue_move(struct msh_control *control, struct msh_port_entry *entry, uint16_t queue,
+	uint16_t worker)
+{
+	struct msh_service *s = &entry->service;
+	uint16_t from = s->worker[queue];
+	if (from == worker)
+		return 0;
+	s->worker[queue] = (uint8_t)worker;
+	s->moving = true;
+	s->queue = (uint8_t)queue;
+	s->from = (uint8_t)from;
+	if (msh_publish_topology(control) != 0) {
+		s->worker[queue] = (uint8_t)from;
+		s->moving = false;
+		return -ENOMEM;
+	}
+	drain(control, from, worker);
+	s->moving = false;
+	while (msh_publish_topology(control) != 0)
+		msh_rest(); /* a queue that rests is worse than waiting for memory */
+	return 0;
+}
+
+int
+msh_port_move(struct msh_control *control, const struct msh_caller *caller, int argc,
+	char *const *argv, struct msh_answer *answer)
+{
+	struct msh_port_entry *entry = msh_port_find(control, argv[0]);
+	uint64_t worker, queue = 0;
+	if (entry == NULL)
+		return msh_answer_set(answer, MSH_NOTFOUND, "there is no port %s", argv[0]);
+	if (strcmp(argv[1], "auto") == 0 && argc == 2) {
+		entry->placed = false;
+		return 0;
+	}
+	if (msh_parse_number(argv[1], UINT32_MAX, &worker) != 0 ||
+		worker >= control->datapath.worker_count)
+		return msh_answer_set(answer, MSH_BAD, "'%s' is no worker: 0 to %u", argv[1],
+			control->datapath.worker_count - 1);
+	if (argc > 2 && (strcmp(argv[2], "queue") != 0 || argc != 4))
+		return msh_answer_set(answer, MSH_BAD, "'%s' is not queue N", argv[2]);
+	if (argc > 2 && (msh_parse_number(argv[3], UINT32_MAX, &queue) != 0 ||
+				queue >= entry->service.count))
+		return msh_answer_set(answer, MSH_BAD, "'%s' is no queue of port %s: 0 to %d", argv[3],
+			argv[0], entry->service.count - 1);
+	if (msh_queue_move(control, entry, (uint16_t)queue, (uint16_t)worker) != 0)
+		return msh_answer_set(answer, MSH_FAILED, "port %s: out of memory", argv[0]);
+	entry->placed = true;
+	return 0;
+}
+
+int
+msh_worker_balance(struct msh_control *control, const struct msh_caller *caller, int argc,
+	char *const *argv, struct msh_answer *answer)
+{
+	if (strcmp(argv[0], "on") != 0 && strcmp(argv[0], "off") != 0)
+		return msh_answer_set(answer, MSH_BAD, "balance is on or off, not '%s'", argv[0]);
+	control->keep_places = strcmp(argv[0], "off") == 0;
+	return 0;
+}
+
+/* Of a worker's packets since the last time, how many came by each port; [0]: all. */
+static void
+sample_ports(const struct msh_control *control, uint16_t worker, uint64_t *packets)
+{
+	static uint64_t last[MSH_WORKERS_MAX][MSH_PORTS_MAX];
+	packets[0] = 0;
+	for (unsigned int i = 1; i < MSH_PORTS_MAX; i++) {
+		uint64_t now = __atomic_load_n(
+			&control->datapath.worker[worker].counters[i].rx_packets, __ATOMIC_RELAXED);
+		packets[i] = now - last[worker][i];
+		last[worker][i] = now;
+		packets[0] += packets[i];
+	}
+}
+
+/* Queues of a port that a worker serves; *any: one of them. */
+static unsigned int
+count_served(const struct msh_service *s, uint16_t worker, uint16_t *any)
+{
+	unsigned int n = 0;
+	for (uint16_t q = 0; q < s->count; q++)
+		if (s->worker[q] == worker) {
+			*any = q;
+			n++;
+		}
+	return n;
+}
+
+/* Move the queue with the largest share that still leaves the two workers nearer to each other. */
+static void
+relieve(struct msh_control *control, uint16_t busiest, uint16_t idlest, const uint64_t *packets)
+{
+	const struct msh_worker_sample *sample = control->sample;
+	struct msh_port_entry *best = NULL;
+	uint16_t queue = 0;
+	double difference = sample[busiest].busy - sample[idlest].busy, most = 0;
+	for (unsigned int i = 1; i < MSH_PORTS_MAX && packets[0] > 0; i++) {
+		struct msh_port_entry *entry = &control->port[i];
+		uint16_t any = 0;
+		if (entry->port == NULL || entry->placed || packets[i] == 0)
+			continue;
+		unsigned int n = count_served(&entry->service, busiest, &any);
+		double share = n == 0 ? 0
+				      : sample[busiest].busy * (double)packets[i] /
+						(double)packets[0] / n;
+		if (share > most && share < difference) {
+			most = share;
+			best = entry;
+			queue = any;
+		}
+	}
+	if (best == NULL || most < DIFFERENCE / 4 || msh_queue_move(control, best, queue, idlest) != 0)
+		return;
+	MSH_LOG(INFO, "port %s: queue %u moved from worker %u, %.0f%% busy, to worker %u, %.0f%%",
+		best->port->name, queue, busiest, sample[busiest].busy * 100, idlest,
+		sample[idlest].busy * 100);
+}
+
+void
+msh_queues_balance(struct msh_control *control)
+{
+	static uint64_t packets[MSH_WORKERS_MAX][MSH_PORTS_MAX];
+	const struct msh_worker_sample *sample = control->sample;
+	uint16_t busiest = 0, idlest = 0;
+	for (uint16_t w = 0; w < control->datapath.worker_count; w++) {
+		sample_ports(control, w, packets[w]);
+		if (sample[w].busy > sample[busiest].busy)
+			busiest = w;
+		if (sample[w].busy < sample[idlest].busy)
+			idlest = w;
+	}
+	if (!control->keep_places && sample[busiest].busy > BUSY &&
+		sample[busiest].busy - sample[idlest].busy > DIFFERENCE)
+		relieve(control, busiest, idlest, packets[busiest]);
+}
