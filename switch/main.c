@@ -3,6 +3,7 @@
 /* mshswitch: order of start and stop, nothing else. */
 
 #include <getopt.h>
+#include <rte_cycles.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_launch.h>
@@ -142,6 +143,7 @@ make_worker(struct msh_datapath *dp, struct msh_worker *w, unsigned int lcore,
 	w->counters =
 		rte_zmalloc("counters", MSH_PORTS_MAX * sizeof(*w->counters), RTE_CACHE_LINE_SIZE);
 	w->txq = rte_zmalloc("txq", MSH_PORTS_MAX * sizeof(*w->txq), RTE_CACHE_LINE_SIZE);
+	w->storm = rte_zmalloc("storm", MSH_PORTS_MAX * sizeof(*w->storm), 0);
 	w->flows = msh_flow_create(secret);
 	w->inject = make_ring("inject", w->index, 0, sizeof(void *), HANDOFF_SIZE);
 	w->neighbors = make_ring(
@@ -153,7 +155,7 @@ make_worker(struct msh_datapath *dp, struct msh_worker *w, unsigned int lcore,
 			return -ENOMEM;
 	}
 	bool whole = w->counters != NULL && w->txq != NULL && w->flows != NULL &&
-		     w->inject != NULL && w->neighbors != NULL;
+		     w->inject != NULL && w->neighbors != NULL && w->storm != NULL;
 	return whole ? 0 : -ENOMEM;
 }
 
@@ -181,6 +183,7 @@ make_datapath(struct msh_datapath *dp)
 	int rc = reserve_flag();
 	if (rc != 0)
 		return rc;
+	dp->hz = rte_get_tsc_hz();
 	dp->pool = make_pool();
 	dp->fdb = msh_fdb_create();
 	if (dp->pool == NULL || dp->fdb == NULL || msh_retire_init() != 0)

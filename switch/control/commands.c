@@ -30,16 +30,22 @@ static const struct command commands[] = {
 		"Add a port: a vhost-user socket for a VM, or a DPDK device.", 3, 16, OPERATOR,
 		msh_port_add},
 	{"port del", "NAME", "Remove a port that no VM uses.", 1, 1, OPERATOR, msh_port_del},
+	{"port set",
+		"NAME [access VLAN | trunk VLANS|all [native VLAN] | tunnel VLAN | transparent] "
+		"[isolated on|off] [storm PPS|off] [macs N|off]",
+		"Lay down a port's VLANs, whether it is isolated, how much it may flood and learn.",
+		2, MSH_WORDS_MAX, OPERATOR, msh_port_set},
 	{"port move", "NAME {WORKER [queue N] | auto}",
 		"Let this worker serve a port's queue, or let them be moved for balance again.", 2,
 		4, OPERATOR, msh_port_move},
 	{"port show", "[NAME]", "Show all ports, or one with its drops by reason.", 0, 1, OPERATOR,
 		msh_port_show},
 	{"vm add",
-		"NAME port PORT mac MAC [mac MAC]... [port PORT mac MAC]... [region FILE [size "
+		"NAME port PORT mac MAC [ip IP]... [mac MAC [ip IP]...]... [port PORT mac MAC]... "
+		"[region FILE [size "
 		"BYTES] "
 		"[owner USER[:GROUP]] [mode OCTAL]]",
-		"Add a VM: its ports, the MACs that it may use, and its ivshmem region.", 5,
+		"Add a VM: its ports, the MACs and IPs that it may use, and its ivshmem region.", 5,
 		MSH_WORDS_MAX, OPERATOR, msh_vm_add},
 	{"vm del", "NAME", "Remove a VM and all that it handed over; its ports stay.", 1, 1,
 		OPERATOR, msh_vm_del},
@@ -58,6 +64,13 @@ static const struct command commands[] = {
 		"Whether queues are moved from a busy worker to an idle one.", 1, 1, OPERATOR,
 		msh_worker_balance},
 	{"fdb show", "[PORT]", "Show the forwarding table.", 0, 1, OPERATOR, msh_fdb_show},
+	{"fdb add", "MAC PORT [vlan VLAN]", "Put a MAC behind a port for good.", 2, 4, OPERATOR,
+		msh_fdb_add},
+	{"fdb del", "MAC [vlan VLAN]", "Let a MAC be learned again.", 1, 3, OPERATOR, msh_fdb_del},
+	{"suppress", "{on|off}",
+		"Whether ARP and IPv6 questions for VMs' addresses are answered by the switch, not "
+		"flooded.",
+		1, 1, OPERATOR, msh_suppress},
 	{"X", "MAC", "Cancel all registrations of a MAC; nothing of them remains.", 1, 1, ANYONE,
 		msh_stage_cancel},
 	{"save", "", "Print the commands that make what is configured now.", 0, 0, OPERATOR,

@@ -41,6 +41,7 @@ struct msh_port_entry {
 		base; /* counters when the index was taken: it may have had another life */
 	struct msh_service service; /* who serves its queues; published */
 	bool placed;                /* by the operator: not moved for balance */
+	struct msh_rules rules;     /* published; all zero: none */
 };
 
 struct msh_vm_address {
@@ -49,11 +50,19 @@ struct msh_vm_address {
 	uint32_t epoch; /* of its redirected flows */
 };
 
+/* An IP address of a VM, at one of its MACs. */
+struct msh_vm_ip {
+	struct msh_ip ip;
+	uint16_t address; /* index into the VM's addresses */
+};
+
 struct msh_vm {
 	uint16_t index; /* 0: free */
 	char name[MSH_NAME_MAX];
 	uint16_t address_count;
 	struct msh_vm_address address[MSH_VM_MACS_MAX];
+	uint16_t ip_count; /* 0: it may use any address that is not another VM's */
+	struct msh_vm_ip ip[MSH_VM_IPS_MAX];
 	struct msh_region *region; /* NULL: none, or lost */
 	char *region_path;         /* NULL: none was asked for */
 	char *region_arguments;    /* as given, for `save` */
@@ -75,12 +84,22 @@ struct msh_worker_sample {
 	double busy, packets_per_second;
 };
 
+/* A MAC that the operator put behind a port. */
+#define MSH_STATIC_MACS_MAX 1024
+struct msh_static_mac {
+	struct rte_ether_addr mac;
+	uint16_t vlan, port;
+};
+
 struct msh_control {
 	struct msh_datapath datapath;
 	struct msh_port_entry port[MSH_PORTS_MAX];
 	struct msh_vm vm[MSH_VMS_MAX];
 	unsigned int regions; /* polled in the last turn */
 	bool keep_places;     /* queues are not moved for balance */
+	bool asks_all;        /* questions for VMs' addresses are flooded, not answered */
+	struct msh_static_mac static_mac[MSH_STATIC_MACS_MAX];
+	unsigned int static_macs;
 	struct msh_worker_sample sample[MSH_WORKERS_MAX];
 	uint32_t last_epoch;
 	uint64_t started_ns;
@@ -102,6 +121,15 @@ void msh_command_run(struct msh_control *control, const struct msh_caller *calle
 	size_t length, struct msh_answer *answer);
 /* Run a file of commands. 0, or -1 after printing "FILE:LINE: sentence" into error. */
 int msh_script_run(struct msh_control *control, const char *path, char *error, size_t size);
+
+/* port_rules.c: the words of `port set` that make these rules, a blank before each; of none: empty.
+ * To be freed; NULL when out of memory. */
+char *msh_rules_text(const struct msh_rules *rules);
+
+/* fdb_static.c */
+void msh_static_macs_save(const struct msh_control *control, FILE *out);
+/* The port goes: so do its MACs. */
+void msh_static_macs_forget(struct msh_control *control, uint16_t port);
 
 /* queues.c: who serves them. */
 /* Note how many queues a port has; vhost's thread, too. */
@@ -171,7 +199,8 @@ void msh_control_run(struct msh_control *control, const volatile sig_atomic_t *s
 /* Handlers of commands (commands.c lists them). */
 typedef int msh_handler(struct msh_control *control, const struct msh_caller *caller, int argc,
 	char *const *argv, struct msh_answer *answer);
-msh_handler msh_port_add, msh_port_del, msh_port_show, msh_port_move;
+msh_handler msh_port_add, msh_port_del, msh_port_show, msh_port_move, msh_port_set;
 msh_handler msh_vm_add, msh_vm_del, msh_vm_show;
 msh_handler msh_stage_show, msh_stage_cancel;
-msh_handler msh_drop_show, msh_worker_show, msh_worker_idle, msh_worker_balance, msh_fdb_show;
+msh_handler msh_drop_show, msh_worker_show, msh_worker_idle, msh_worker_balance;
+msh_handler msh_fdb_show, msh_fdb_add, msh_fdb_del, msh_suppress;

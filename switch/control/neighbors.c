@@ -79,6 +79,13 @@ tell(struct msh_vm *vm, const struct msh_neighbor_seen *seen)
 		msh_region_event(vm->region, text);
 }
 
+/* The VLAN that a VM's untagged frames are of; 0: none. */
+static uint16_t
+vlan_of(const struct msh_control *control, const struct msh_vm *vm)
+{
+	return control->port[vm->address[0].port].rules.vlan;
+}
+
 static void
 resolve(struct msh_control *control, const struct msh_neighbor_seen *seen)
 {
@@ -89,7 +96,10 @@ resolve(struct msh_control *control, const struct msh_neighbor_seen *seen)
 		return;
 	for (unsigned int i = 1; i < MSH_VMS_MAX; i++) {
 		struct msh_vm *vm = &control->vm[i];
-		for (unsigned int s = 0; vm->index != 0 && s < msh_stage_count; s++) {
+		/* A claim in another VLAN is none to this VM. */
+		if (vm->index == 0 || vlan_of(control, vm) != seen->vlan)
+			continue;
+		for (unsigned int s = 0; s < msh_stage_count; s++) {
 			const void *old = vm->instance[s];
 			const void *new = old;
 			if (old == NULL || msh_stages[s]->resolved == NULL ||

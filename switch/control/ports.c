@@ -128,6 +128,7 @@ close_port(struct msh_control *control, struct msh_port_entry *entry, struct msh
 {
 	entry->provider->close(port);
 	msh_fdb_flush(control->datapath.fdb, port->index);
+	msh_static_macs_forget(control, port->index);
 	free(entry->arguments);
 	free(port);
 	*entry = (struct msh_port_entry){0};

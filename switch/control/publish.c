@@ -14,8 +14,11 @@ free_topology(void *thing)
 	struct msh_topology *t = thing;
 	if (t == NULL)
 		return;
-	for (unsigned int i = 0; i < MSH_PORTS_MAX; i++)
+	for (unsigned int i = 0; i < MSH_PORTS_MAX; i++) {
 		free((void *)(uintptr_t)t->guard[i]);
+		free((void *)(uintptr_t)t->rules[i]);
+	}
+	free((void *)(uintptr_t)t->claims);
 	for (unsigned int i = 0; i < MSH_WORKERS_MAX; i++)
 		free(t->poll[i]);
 	free(t);
@@ -29,9 +32,58 @@ add_guard(struct msh_topology *t, const struct msh_vm *vm, uint16_t port)
 		return -ENOMEM;
 	for (uint16_t i = 0; i < vm->address_count; i++)
 		if (vm->address[i].port == port)
-			guard->mac[guard->count++] = vm->address[i].mac;
+			guard->mac[guard->mac_count++] = vm->address[i].mac;
+	for (uint16_t i = 0; i < vm->ip_count; i++)
+		guard->ip[guard->ip_count++] = vm->ip[i].ip;
 	t->guard[port] = guard;
 	t->vm[port] = vm->index;
+	return 0;
+}
+
+static int
+compare_claims(const void *a, const void *b)
+{
+	return msh_ip_compare(
+		&((const struct msh_claim *)a)->ip, &((const struct msh_claim *)b)->ip);
+}
+
+/* The addresses of all VMs, each behind the port of its MAC. */
+static int
+add_claims(struct msh_topology *t, const struct msh_control *control)
+{
+	size_t n = 0;
+	for (unsigned int i = 1; i < MSH_VMS_MAX; i++)
+		n += control->vm[i].ip_count;
+	struct msh_claims *claims = calloc(1, sizeof(*claims) + n * sizeof(claims->claim[0]));
+	if (claims == NULL)
+		return -ENOMEM;
+	for (unsigned int i = 1; i < MSH_VMS_MAX; i++)
+		for (uint16_t j = 0; j < control->vm[i].ip_count; j++) {
+			const struct msh_vm *vm = &control->vm[i];
+			const struct msh_vm_address *at = &vm->address[vm->ip[j].address];
+			claims->claim[claims->count++] = (struct msh_claim){.ip = vm->ip[j].ip,
+				.mac = at->mac,
+				.vm = vm->index,
+				.port = at->port};
+		}
+	qsort(claims->claim, claims->count, sizeof(claims->claim[0]), compare_claims);
+	t->claims = claims;
+	t->answers = !control->asks_all;
+	return 0;
+}
+
+static int
+add_rules(struct msh_topology *t, const struct msh_port_entry *entry)
+{
+	const struct msh_rules *r = &entry->rules;
+	if (r->mode == MSH_VLAN_TRANSPARENT && !r->isolated && r->storm == 0 && r->macs == 0)
+		return 0;
+	struct msh_rules *rules = malloc(sizeof(*rules));
+	if (rules == NULL)
+		return -ENOMEM;
+	*rules = entry->rules;
+	t->rules[entry->port->index] = rules;
+	t->has_rules = true;
 	return 0;
 }
 
@@ -68,10 +120,11 @@ add_ports(struct msh_topology *t, const struct msh_control *control)
 		t->flood[t->flood_count++] = i;
 		add_queues(t, port, &control->port[i].service);
 		const struct msh_vm *vm = msh_vm_of_port(control, i);
-		if (vm != NULL && add_guard(t, vm, i) != 0)
+		if ((vm != NULL && add_guard(t, vm, i) != 0) ||
+			add_rules(t, &control->port[i]) != 0)
 			return -ENOMEM;
 	}
-	return 0;
+	return add_claims(t, control);
 }
 
 /* Which addresses are backends of any VM. */

@@ -90,8 +90,8 @@ drain(struct msh_control *control, uint16_t from, uint16_t to)
 }
 
 int
-msh_queue_move(struct msh_control *control, struct msh_port_entry *entry, uint16_t queue,
-	uint16_t worker)
+msh_queue_move(
+	struct msh_control *control, struct msh_port_entry *entry, uint16_t queue, uint16_t worker)
 {
 	struct msh_service *s = &entry->service;
 	uint16_t from = s->worker[queue];
@@ -133,8 +133,8 @@ msh_port_move(struct msh_control *control, const struct msh_caller *caller, int 
 		return msh_answer_set(answer, MSH_BAD, "'%s' is not queue N", argv[2]);
 	if (argc > 2 && (msh_parse_number(argv[3], UINT32_MAX, &queue) != 0 ||
 				queue >= entry->service.count))
-		return msh_answer_set(answer, MSH_BAD, "'%s' is no queue of port %s: 0 to %d", argv[3],
-			argv[0], entry->service.count - 1);
+		return msh_answer_set(answer, MSH_BAD, "'%s' is no queue of port %s: 0 to %d",
+			argv[3], argv[0], entry->service.count - 1);
 	if (msh_queue_move(control, entry, (uint16_t)queue, (uint16_t)worker) != 0)
 		return msh_answer_set(answer, MSH_FAILED, "port %s: out of memory", argv[0]);
 	entry->placed = true;
@@ -193,16 +193,17 @@ relieve(struct msh_control *control, uint16_t busiest, uint16_t idlest, const ui
 		if (entry->port == NULL || entry->placed || packets[i] == 0)
 			continue;
 		unsigned int n = count_served(&entry->service, busiest, &any);
-		double share = n == 0 ? 0
-				      : sample[busiest].busy * (double)packets[i] /
-						(double)packets[0] / n;
+		double share =
+			n == 0 ? 0
+			       : sample[busiest].busy * (double)packets[i] / (double)packets[0] / n;
 		if (share > most && share < difference) {
 			most = share;
 			best = entry;
 			queue = any;
 		}
 	}
-	if (best == NULL || most < DIFFERENCE / 4 || msh_queue_move(control, best, queue, idlest) != 0)
+	if (best == NULL || most < DIFFERENCE / 4 ||
+		msh_queue_move(control, best, queue, idlest) != 0)
 		return;
 	MSH_LOG(INFO, "port %s: queue %u moved from worker %u, %.0f%% busy, to worker %u, %.0f%%",
 		best->port->name, queue, busiest, sample[busiest].busy * 100, idlest,
@@ -215,7 +216,8 @@ msh_queues_balance(struct msh_control *control)
 	static uint64_t packets[MSH_WORKERS_MAX][MSH_PORTS_MAX];
 	const struct msh_worker_sample *sample = control->sample;
 	uint16_t busiest = 0, idlest = 0;
-	for (uint16_t w = 0; w < control->datapath.worker_count; w++) {
+	const uint16_t workers = (uint16_t)control->datapath.worker_count;
+	for (uint16_t w = 0; w < workers; w++) {
 		sample_ports(control, w, packets[w]);
 		if (sample[w].busy > sample[busiest].busy)
 			busiest = w;

@@ -17,12 +17,15 @@ emit_line(void *context, const char *line)
 static void
 save_vm(FILE *out, const struct msh_control *control, const struct msh_vm *vm)
 {
-	char mac[MSH_MAC_TEXT];
+	char mac[MSH_MAC_TEXT], ip[MSH_IP_TEXT];
 	fprintf(out, "vm add %s", vm->name);
 	for (uint16_t i = 0; i < vm->address_count; i++) {
 		if (i == 0 || vm->address[i].port != vm->address[i - 1].port)
 			fprintf(out, " port %s", control->port[vm->address[i].port].port->name);
 		fprintf(out, " mac %s", msh_mac_text(&vm->address[i].mac, mac));
+		for (uint16_t j = 0; j < vm->ip_count; j++)
+			if (vm->ip[j].address == i)
+				fprintf(out, " ip %s", msh_ip_text(&vm->ip[j].ip, ip));
 	}
 	fprintf(out, "%s\n", vm->region_arguments);
 	for (unsigned int s = 0; s < msh_stage_count; s++)
@@ -38,6 +41,10 @@ save_port(FILE *out, const struct msh_port_entry *entry)
 		entry->provider->save(entry->port, out);
 	fputc('\n', out);
 	/* A guest may add its further queues later: they are placed as any. */
+	char *rules = msh_rules_text(&entry->rules);
+	if (rules != NULL && rules[0] != '\0')
+		fprintf(out, "port set %s%s\n", entry->port->name, rules);
+	free(rules);
 	if (entry->placed)
 		fprintf(out, "port move %s %u\n", entry->port->name, entry->service.worker[0]);
 }
@@ -57,6 +64,9 @@ msh_save(const struct msh_control *control)
 	for (unsigned int i = 1; i < MSH_PORTS_MAX; i++)
 		if (control->port[i].port != NULL)
 			save_port(out, &control->port[i]);
+	if (control->asks_all)
+		fputs("suppress off\n", out);
+	msh_static_macs_save(control, out);
 	for (unsigned int i = 1; i < MSH_VMS_MAX; i++)
 		if (control->vm[i].index != 0)
 			save_vm(out, control, &control->vm[i]);

@@ -30,6 +30,17 @@ addresses_text(const struct msh_control *control, const struct msh_vm *vm, bool 
 	return json_string(text);
 }
 
+static json_t *
+ips_text(const struct msh_vm *vm)
+{
+	char text[MSH_VM_IPS_MAX * (MSH_IP_TEXT + 1)] = "-", ip[MSH_IP_TEXT];
+	size_t used = 0;
+	for (uint16_t i = 0; i < vm->ip_count; i++)
+		used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s", i > 0 ? "," : "",
+			msh_ip_text(&vm->ip[i].ip, ip));
+	return json_string(text);
+}
+
 /* What the stages kept from the VM, over all its ports. */
 static void
 put_offload(const struct msh_control *control, const struct msh_vm *vm, json_t *row)
@@ -57,6 +68,7 @@ vm_row(const struct msh_control *control, const struct msh_vm *vm)
 	json_object_set_new(row, "vm", json_string(vm->name));
 	json_object_set_new(row, "ports", addresses_text(control, vm, true));
 	json_object_set_new(row, "macs", addresses_text(control, vm, false));
+	json_object_set_new(row, "ips", ips_text(vm));
 	json_object_set_new(
 		row, "region", json_string(vm->region_path != NULL ? vm->region_path : "-"));
 	json_object_set_new(row, "state", json_string(region != NULL ? region : "-"));
@@ -205,7 +217,10 @@ msh_fdb_show(struct msh_control *control, const struct msh_caller *caller, int a
 		json_object_set_new(row, "mac", json_string(msh_mac_text(&e.mac, mac)));
 		msh_put(row, "vlan", e.vlan);
 		json_object_set_new(row, "port", json_string(port->name));
-		json_object_set_new(row, "type", json_string(e.pinned ? "vm" : "learned"));
+		json_object_set_new(row, "type",
+			json_string(!e.pinned                                 ? "learned"
+				    : msh_vm_of_port(control, e.port) != NULL ? "vm"
+									      : "static"));
 		msh_put(row, "age", e.age);
 		json_array_append_new(answer->data, row);
 	}

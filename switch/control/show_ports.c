@@ -2,6 +2,7 @@
 
 /* What ports and drops look like: every packet accounted for. */
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "control.h"
@@ -83,6 +84,11 @@ port_details(const struct msh_control *control, const struct msh_port_entry *ent
 	msh_port_sum(control, entry->port->index, &c);
 	for (unsigned int i = 0; i < MSH_DROP_COUNT; i++)
 		msh_put(drops, msh_drop_word(i), c.drop[i]);
+	char *rules = msh_rules_text(&entry->rules);
+	json_object_set_new(
+		row, "rules", json_string(rules != NULL && rules[0] != '\0' ? rules + 1 : "-"));
+	free(rules);
+	msh_put(row, "learned", msh_fdb_count(control->datapath.fdb, entry->port->index));
 	json_object_set_new(row, "learn", json_boolean(entry->port->learn));
 	msh_put(row, "max_frame", entry->port->max_frame);
 	msh_put(row, "vm_packets", c.vm_packets);

@@ -56,6 +56,30 @@ parse_mac(struct parser *p, const char *value)
 	return 0;
 }
 
+/* The VM's own address, at the MAC before it. */
+static int
+parse_ip(struct parser *p, const char *value)
+{
+	struct msh_vm *vm = p->vm;
+	struct msh_vm_ip new = {.address = (uint16_t)(vm->address_count - 1)};
+	if (msh_parse_ip(value, &new.ip) != 0)
+		return msh_answer_set(p->answer, MSH_BAD, "'%s' is no IP address", value);
+	if (vm->address_count == 0)
+		return msh_answer_set(p->answer, MSH_BAD, "ip %s comes before its mac", value);
+	if (vm->ip_count == MSH_VM_IPS_MAX)
+		return msh_answer_set(
+			p->answer, MSH_FULL, "a VM has at most %d IPs", MSH_VM_IPS_MAX);
+	for (unsigned int i = 0; i < MSH_VMS_MAX; i++) {
+		const struct msh_vm *other = i == 0 ? vm : &p->control->vm[i];
+		for (uint16_t j = 0; j < other->ip_count; j++)
+			if (msh_ip_compare(&other->ip[j].ip, &new.ip) == 0)
+				return msh_answer_set(p->answer, MSH_EXISTS, "IP %s is VM %s's",
+					value, other->name);
+	}
+	vm->ip[vm->ip_count++] = new;
+	return 0;
+}
+
 static int
 parse_region(struct parser *p, const char *value)
 {
@@ -112,6 +136,7 @@ static const struct {
 } options_table[] = {
 	{"port", parse_port, false},
 	{"mac", parse_mac, false},
+	{"ip", parse_ip, false},
 	{"region", parse_region, true},
 	{"size", parse_size, true},
 	{"owner", parse_owner, true},
@@ -126,13 +151,13 @@ parse_option(struct parser *p, const char *word, const char *value)
 			continue;
 		if (value == NULL)
 			return msh_answer_set(p->answer, MSH_BAD, "%s lacks its value", word);
-		if (options_table[i].of_region && i > 2 && p->vm->region_path == NULL)
+		if (options_table[i].of_region && i > 3 && p->vm->region_path == NULL)
 			return msh_answer_set(p->answer, MSH_BAD,
 				"%s is of a region: give region FILE first", word);
 		return options_table[i].parse(p, value);
 	}
 	return msh_answer_set(p->answer, MSH_BAD,
-		"'%s' is not one of port, mac, region, size, owner, mode", word);
+		"'%s' is not one of port, mac, ip, region, size, owner, mode", word);
 }
 
 /* The region's options as given, for `save`. */
@@ -142,7 +167,8 @@ keep_region_arguments(struct parser *p, int argc, char *const *argv)
 	char text[MSH_LINE_MAX + 1] = "";
 	size_t used = 0;
 	for (int i = 1; i + 1 < argc; i += 2)
-		if (strcmp(argv[i], "port") != 0 && strcmp(argv[i], "mac") != 0) {
+		if (strcmp(argv[i], "port") != 0 && strcmp(argv[i], "mac") != 0 &&
+			strcmp(argv[i], "ip") != 0) {
 			text[used++] = ' ';
 			used += msh_words_join(text + used, sizeof(text) - used, 2, argv + i);
 		}

@@ -11,6 +11,7 @@
 #define MSH_FRAME_MAX (65535 + 14 + 2 * 4) /* the longest IP packet behind two tags */
 #define MSH_NAME_MAX 32                    /* bytes of a port or VM name, with its terminator */
 #define MSH_VM_MACS_MAX 16                 /* MACs, and ports, of one VM */
+#define MSH_VM_IPS_MAX 16                  /* IP addresses of one VM */
 #define MSH_LINE_MAX 1024                  /* bytes of one command, without its terminator */
 #define MSH_WORDS_MAX 64                   /* words of one command */
 

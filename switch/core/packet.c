@@ -192,6 +192,7 @@ msh_packet_parse(struct msh_packet *p, struct rte_mbuf *m)
 
 	*p = (struct msh_packet){.mbuf = m};
 	uint32_t l3 = parse_tags(p, &f);
+	p->payload = (uint16_t)l3;
 	if (p->ether_type == RTE_ETHER_TYPE_IPV4)
 		parse_ipv4(p, &f, l3);
 	else if (p->ether_type == RTE_ETHER_TYPE_IPV6)

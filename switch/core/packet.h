@@ -15,6 +15,7 @@ struct msh_packet {
 	/* Offsets from the start of the frame; 0: that layer is absent, cut short or malformed. l3
 	 * is that of IP only. */
 	uint16_t l3, l4;
+	uint16_t payload;    /* offset behind the tags, whatever is there */
 	uint16_t ether_type; /* host order, of what the frame carries behind its tags; below 0x600:
 				none */
 	uint16_t tci;        /* host order, of the outermost tag */

@@ -5,15 +5,11 @@
  * old one is retired (core/retire.h). A command to a stage copies struct msh_config only; ports
  * change struct msh_topology. */
 
+#include "guard.h"
 #include "packet.h"
 #include "port.h"
+#include "rules.h"
 #include "stage.h"
-
-/* The MACs that the VM behind a port may use as source. */
-struct msh_guard {
-	uint16_t count;
-	struct rte_ether_addr mac[MSH_VM_MACS_MAX];
-};
 
 struct msh_poll {
 	struct msh_port *port;
@@ -37,6 +33,10 @@ struct msh_topology {
 	uint16_t flood[MSH_PORTS_MAX];                /* indices of ports that broadcast goes to */
 	struct msh_port *port[MSH_PORTS_MAX];         /* by index; NULL: none */
 	const struct msh_guard *guard[MSH_PORTS_MAX]; /* NULL: any source is welcome */
+	const struct msh_rules *rules[MSH_PORTS_MAX]; /* NULL: none */
+	const struct msh_claims *claims;              /* addresses of all VMs; never NULL */
+	bool answers;                                 /* questions for them are answered */
+	bool has_rules;                               /* any port */
 	uint16_t vm[MSH_PORTS_MAX];                   /* VM behind the port, 0: none */
 	struct msh_service service[MSH_PORTS_MAX];
 	bool holds[MSH_WORKERS_MAX]; /* the worker sends nothing that it was handed, for now */

@@ -5,6 +5,7 @@
 #include <rte_malloc.h>
 #include <rte_random.h>
 
+#include "bounds.h"
 #include "hash.h"
 
 #define WAYS 4
@@ -25,7 +26,9 @@ struct bucket {
 
 struct msh_fdb {
 	struct msh_hash_key secret;
-	uint32_t age_cursor; /* control */
+	uint32_t age_cursor;             /* control */
+	uint32_t learned[MSH_PORTS_MAX]; /* entries of a port that are not pinned; whoever changes
+					    an entry writes: atomic */
 	struct bucket bucket[MSH_FDB_BUCKETS];
 };
 
@@ -96,8 +99,21 @@ find_victim(struct bucket *b)
 	return victim;
 }
 
+static void
+count(struct msh_fdb *fdb, uint32_t where, uint32_t by)
+{
+	if (!(where & PINNED))
+		__atomic_fetch_add(&fdb->learned[where % MSH_PORTS_MAX], by, __ATOMIC_RELAXED);
+}
+
+uint32_t
+msh_fdb_count(const struct msh_fdb *fdb, uint16_t port)
+{
+	return __atomic_load_n(&fdb->learned[port], __ATOMIC_RELAXED);
+}
+
 static bool
-replace(struct entry *e, uint64_t key, uint32_t where, uint32_t now)
+replace(struct msh_fdb *fdb, struct entry *e, uint64_t key, uint32_t where, uint32_t now)
 {
 	uint64_t old = load_key(e);
 	/* Lost a race: the next frame of this MAC tries again. */
@@ -109,6 +125,9 @@ replace(struct entry *e, uint64_t key, uint32_t where, uint32_t now)
 		__atomic_store_n(&e->key, old, __ATOMIC_RELEASE);
 		return false;
 	}
+	if (old != 0)
+		count(fdb, e->where, UINT32_MAX);
+	count(fdb, where, 1);
 	__atomic_store_n(&e->where, where, __ATOMIC_RELEASE);
 	__atomic_store_n(&e->seen, now, __ATOMIC_RELAXED);
 	__atomic_store_n(&e->key, key, __ATOMIC_RELEASE);
@@ -116,8 +135,9 @@ replace(struct entry *e, uint64_t key, uint32_t where, uint32_t now)
 }
 
 bool
-msh_fdb_learn(struct msh_fdb *fdb, uint64_t key, uint16_t port, uint32_t now)
+msh_fdb_learn(struct msh_fdb *fdb, uint64_t key, uint16_t port, uint32_t limit, uint32_t now)
 {
+	bool full = limit > 0 && msh_fdb_count(fdb, port) >= limit;
 	struct bucket *b = bucket_of(fdb, key);
 	for (unsigned int i = 0; i < WAYS; i++) {
 		struct entry *e = &b->way[i];
@@ -127,16 +147,17 @@ msh_fdb_learn(struct msh_fdb *fdb, uint64_t key, uint16_t port, uint32_t now)
 		if ((uint16_t)where != port) {
 			if (where & PINNED)
 				return false;
-			replace(e, key, port, now);
+			if (!full)
+				replace(fdb, e, key, port, now);
 		} else if (__atomic_load_n(&e->seen, __ATOMIC_RELAXED) !=
 			   now) { /* keep the line shared */
 			__atomic_store_n(&e->seen, now, __ATOMIC_RELAXED);
 		}
 		return true;
 	}
-	struct entry *victim = find_victim(b);
+	struct entry *victim = full ? NULL : find_victim(b);
 	if (victim != NULL)
-		replace(victim, key, port, now);
+		replace(fdb, victim, key, port, now);
 	return true;
 }
 
@@ -155,7 +176,7 @@ msh_fdb_pin(struct msh_fdb *fdb, uint64_t key, uint16_t port)
 			place = find_victim(b);
 		if (place == NULL)
 			return -ENOSPC;
-		if (replace(place, key, port | PINNED, 0))
+		if (replace(fdb, place, key, port | PINNED, 0))
 			return 0;
 		place = NULL;
 	}
@@ -163,9 +184,14 @@ msh_fdb_pin(struct msh_fdb *fdb, uint64_t key, uint16_t port)
 }
 
 static void
-erase(struct entry *e, uint64_t key)
+erase(struct msh_fdb *fdb, struct entry *e, uint64_t key)
 {
-	__atomic_compare_exchange_n(&e->key, &key, 0, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+	/* Claimed first, so that nobody changes `where` before it is counted. */
+	if (!__atomic_compare_exchange_n(
+		    &e->key, &key, BUSY, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+		return;
+	count(fdb, e->where, UINT32_MAX);
+	__atomic_store_n(&e->key, 0, __ATOMIC_RELEASE);
 }
 
 void
@@ -174,7 +200,7 @@ msh_fdb_unpin(struct msh_fdb *fdb, uint64_t key)
 	struct bucket *b = bucket_of(fdb, key);
 	for (unsigned int i = 0; i < WAYS; i++)
 		if (read_where(&b->way[i], key) & PINNED)
-			erase(&b->way[i], key);
+			erase(fdb, &b->way[i], key);
 }
 
 void
@@ -189,7 +215,7 @@ msh_fdb_age(struct msh_fdb *fdb, uint32_t now, uint32_t buckets)
 				continue;
 			uint32_t seen = __atomic_load_n(&e->seen, __ATOMIC_RELAXED);
 			if ((int32_t)(now - seen) > MSH_FDB_AGE)
-				erase(e, key);
+				erase(fdb, e, key);
 		}
 	}
 }
@@ -201,7 +227,7 @@ msh_fdb_flush(struct msh_fdb *fdb, uint16_t port)
 		struct entry *e = &fdb->bucket[i / WAYS].way[i % WAYS];
 		uint64_t key = load_key(e);
 		if (key != 0 && key != BUSY && read_where(e, key) == port)
-			erase(e, key);
+			erase(fdb, e, key);
 	}
 }
 

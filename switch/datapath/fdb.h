@@ -39,9 +39,11 @@ void msh_fdb_free(struct msh_fdb *fdb);
 /* Index of the port, or 0 when unknown. Any thread. */
 uint16_t msh_fdb_lookup(const struct msh_fdb *fdb, uint64_t key);
 
-/* A frame from this MAC came by this port at `now` (seconds). False when the MAC is pinned to
- * another port. Any worker. */
-bool msh_fdb_learn(struct msh_fdb *fdb, uint64_t key, uint16_t port, uint32_t now);
+/* A frame from this MAC came by this port at `now` (seconds). Not learned when the port has `limit`
+ * already (0: no limit). False when the MAC is pinned to another port. Any worker. */
+bool msh_fdb_learn(struct msh_fdb *fdb, uint64_t key, uint16_t port, uint32_t limit, uint32_t now);
+/* MACs that are learned on a port. Any thread. */
+uint32_t msh_fdb_count(const struct msh_fdb *fdb, uint16_t port);
 
 /* Control lcore: 0, -EEXIST when pinned already, -ENOSPC. */
 int msh_fdb_pin(struct msh_fdb *fdb, uint64_t key, uint16_t port);

@@ -14,26 +14,6 @@
 #define NO_KEY UINT64_MAX /* no MAC in a VLAN has this one */
 #define REDIRECTS_MAX 4   /* one packet's way through VMs that each send it on */
 
-static bool
-is_allowed(const struct msh_guard *guard, const struct rte_ether_addr *source)
-{
-	for (uint16_t i = 0; i < guard->count; i++)
-		if (rte_is_same_ether_addr(&guard->mac[i], source))
-			return true;
-	return false;
-}
-
-/* Tag of the outermost VLAN, or 0. */
-static uint16_t
-vlan_of(const struct rte_mbuf *m)
-{
-	const struct rte_ether_hdr *ether = rte_pktmbuf_mtod(m, const struct rte_ether_hdr *);
-	if (likely(ether->ether_type != RTE_BE16(RTE_ETHER_TYPE_VLAN)) || m->data_len < 18)
-		return 0;
-	const struct rte_vlan_hdr *vlan = (const struct rte_vlan_hdr *)(ether + 1);
-	return rte_be_to_cpu_16(vlan->vlan_tci) & 0xfff;
-}
-
 /* A pinned MAC is its VM's in every VLAN. */
 static uint16_t
 pinned_port(const struct msh_worker *w, const struct rte_ether_addr *mac)
@@ -56,14 +36,16 @@ admit(struct msh_worker *w, const struct msh_topology *topology, uint16_t source
 {
 	const struct msh_port *in = topology->port[source];
 	if (topology->guard[source] != NULL)
-		return is_allowed(topology->guard[source], mac);
+		return msh_guard_allows(topology->guard[source], mac);
 	if (unlikely(in == NULL || rte_is_multicast_ether_addr(mac) || rte_is_zero_ether_addr(mac)))
 		return true;
 	if (unlikely(vlan != 0 && topology->vm[pinned_port(w, mac)] != 0))
 		return false;
 	if (!in->learn)
 		return true;
-	return msh_fdb_learn(w->datapath->fdb, msh_fdb_key(mac, vlan), source, w->now);
+	const struct msh_rules *rules = topology->rules[source];
+	return msh_fdb_learn(w->datapath->fdb, msh_fdb_key(mac, vlan), source,
+		rules != NULL ? rules->macs : 0, w->now);
 }
 
 /* Index of the port that a frame should leave by, or FLOOD. */
@@ -86,14 +68,14 @@ static void
 snoop_arp(struct msh_worker *w, const struct msh_config *config, const struct msh_packet *p,
 	uint16_t source)
 {
-	const struct rte_arp_hdr *arp = rte_pktmbuf_mtod_offset(
-		p->mbuf, const struct rte_arp_hdr *, sizeof(struct rte_ether_hdr));
-	if (p->tagged || p->mbuf->data_len < sizeof(struct rte_ether_hdr) + sizeof(*arp) ||
-		arp->arp_protocol != RTE_BE16(RTE_ETHER_TYPE_IPV4) || arp->arp_hlen != 6 ||
-		arp->arp_plen != 4 || !msh_maybe_backend(config, arp->arp_data.arp_sip))
+	struct msh_claimed claimed;
+	if (!msh_claimed_read(p, &claimed) || !claimed.claims ||
+		!msh_maybe_backend(config, claimed.ip.v4.s_addr))
 		return;
-	struct msh_neighbor_seen seen = {.ip = arp->arp_data.arp_sip, .port = source};
-	rte_ether_addr_copy(&arp->arp_data.arp_sha, &seen.mac);
+	struct msh_neighbor_seen seen = {.ip = claimed.ip.v4.s_addr,
+		.mac = claimed.mac,
+		.port = source,
+		.vlan = msh_vlan_of(p->mbuf)};
 	rte_ring_sp_enqueue_elem(w->neighbors, &seen, sizeof(seen));
 }
 
@@ -151,7 +133,7 @@ apply_verdicts(struct msh_worker *w, const struct msh_config *config, struct msh
 			   msh_redirect_forward(w, config, p, v->redirect, vm)) {
 			msh_count(&counters->vm_redirected, 1);
 			burst->out[i] = find_port(w, config->topology,
-				&msh_packet_ether(p)->dst_addr, vlan_of(p->mbuf));
+				&msh_packet_ether(p)->dst_addr, msh_vlan_of(p->mbuf));
 			redirected |= UINT64_C(1) << i;
 		} else {
 			msh_tx_queue(w, config, port, burst->in_port, p->mbuf);
@@ -202,6 +184,24 @@ deliver_copy(struct msh_worker *w, const struct msh_config *config, uint16_t sou
 	msh_tx_queue(w, config, out, source, m);
 }
 
+/* A bucket of a tenth of a second's worth, in each worker that serves the port. */
+static bool
+may_flood(struct msh_worker *w, uint16_t port, uint32_t limit)
+{
+	struct msh_bucket *b = &w->storm[port];
+	uint64_t hz = w->datapath->hz, cost = hz / limit, now = rte_rdtsc();
+	uint64_t most = RTE_MAX(hz / 10, cost);
+	/* Level: cycles' worth of time not used yet; a packet takes its share. */
+	b->level = b->level + (now - b->filled);
+	if (b->level > most)
+		b->level = most;
+	b->filled = now;
+	if (b->level < cost)
+		return false;
+	b->level -= cost;
+	return true;
+}
+
 static void
 flood(struct msh_worker *w, const struct msh_config *config, uint16_t source, struct rte_mbuf *m)
 {
@@ -214,9 +214,17 @@ flood(struct msh_worker *w, const struct msh_config *config, uint16_t source, st
 	/* What the switch says in a VM's name does not go to that VM. */
 	const struct rte_ether_addr *mac = &rte_pktmbuf_mtod(m, struct rte_ether_hdr *)->src_addr;
 	uint16_t home = source != MSH_PORT_SELF ? source : pinned_port(w, mac);
+	const struct msh_rules *rules = topology->rules[home];
+	uint16_t vlan = msh_vlan_of(m);
+	if (rules != NULL && rules->storm > 0 && !may_flood(w, home, rules->storm)) {
+		msh_drop(w, source, MSH_DROP_STORM, m);
+		return;
+	}
 	for (uint16_t i = 0; i < topology->flood_count; i++) {
 		uint16_t out = topology->flood[i];
-		if (out == home || !msh_port_is_up(topology->port[out]))
+		if (out == home || !msh_port_is_up(topology->port[out]) ||
+			!msh_rules_carry(topology->rules[out], vlan) ||
+			!msh_rules_meet(rules, topology->rules[out]))
 			continue;
 		if (last != 0) {
 			msh_count(&w->counters[source].copies, 1);
@@ -269,7 +277,61 @@ dispatch(struct msh_worker *w, const struct msh_config *config, struct msh_burst
 	}
 }
 
-/* Where the packet of a burst goes: a port's index, FLOOD, or 0 when it was dropped. */
+/* Is it worth looking at who a frame says to be, beyond its source MAC? */
+static inline bool
+may_claim(const struct msh_topology *topology, uint16_t source, rte_be16_t type)
+{
+	const struct msh_guard *guard = topology->guard[source];
+	if (likely(type == RTE_BE16(RTE_ETHER_TYPE_IPV4)))
+		return guard != NULL && guard->ip_count > 0;
+	return guard != NULL || topology->claims->count > 0;
+}
+
+/* Answer a question for an address of a VM on its behalf, instead of asking all. */
+static bool
+answer(struct msh_worker *w, const struct msh_config *config, struct msh_packet *p, uint16_t source)
+{
+	const struct msh_topology *t = config->topology;
+	struct msh_claimed claimed;
+	if (!t->answers || !rte_is_multicast_ether_addr(&msh_packet_ether(p)->dst_addr) ||
+		!msh_claimed_read(p, &claimed) || !claimed.asks)
+		return false;
+	const struct msh_claim *claim = msh_claim_find(t->claims, &claimed.wanted);
+	if (claim == NULL || claim->port == source || claim->vm == t->vm[source] ||
+		t->port[source] == NULL || !msh_port_is_up(t->port[claim->port]) ||
+		!msh_rules_carry(t->rules[claim->port], msh_vlan_of(p->mbuf)) ||
+		!msh_rules_meet(t->rules[source], t->rules[claim->port]) ||
+		!msh_claim_answer(claim, p))
+		return false;
+	msh_tx_queue(w, config, source, source, p->mbuf);
+	return true;
+}
+
+/* Who a frame says to be is checked, and questions are answered. True: it has been dealt with. */
+static bool
+look_at_claims(struct msh_worker *w, const struct msh_config *config, struct msh_packet *p,
+	uint16_t source)
+{
+	const struct msh_topology *t = config->topology;
+	msh_packet_parse(p, p->mbuf);
+	if (!msh_guard_permits(t->guard[source], t->claims, t->vm[source], p)) {
+		msh_drop(w, source, MSH_DROP_SPOOFED_IP, p->mbuf);
+		return true;
+	}
+	return answer(w, config, p, source);
+}
+
+/* Whose rules a frame comes in by: what the switch says in a VM's name is of that VM's VLAN. */
+static const struct msh_rules *
+rules_of(const struct msh_worker *w, const struct msh_topology *topology,
+	const struct msh_packet *p, uint16_t source)
+{
+	if (source == MSH_PORT_SELF)
+		source = pinned_port(w, &msh_packet_ether(p)->src_addr);
+	return topology->rules[source];
+}
+
+/* Where the packet of a burst goes: a port's index, FLOOD, or 0 when it was dealt with. */
 static uint16_t
 forward(struct msh_worker *w, const struct msh_config *config, struct msh_packet *p,
 	uint16_t source, struct last_seen *last)
@@ -284,22 +346,33 @@ forward(struct msh_worker *w, const struct msh_config *config, struct msh_packet
 		msh_drop(w, source, MSH_DROP_BAD_OFFLOAD, m);
 		return 0;
 	}
+	const struct msh_topology *topology = config->topology;
+	if (unlikely(topology->has_rules)) {
+		const struct msh_rules *rules = rules_of(w, topology, p, source);
+		if (rules != NULL && !msh_rules_enter(rules, m)) {
+			msh_drop(w, source, MSH_DROP_VLAN, m);
+			return 0;
+		}
+	}
 	const struct rte_ether_hdr *ether = msh_packet_ether(p);
-	uint16_t vlan = vlan_of(m);
+	uint16_t vlan = msh_vlan_of(m);
 	uint64_t key = msh_fdb_key(&ether->src_addr, vlan);
 	if (key != last->source) {
-		last->admitted = admit(w, config->topology, source, &ether->src_addr, vlan);
+		last->admitted = admit(w, topology, source, &ether->src_addr, vlan);
 		last->source = key;
 	}
 	if (unlikely(!last->admitted)) {
 		msh_drop(w, source, MSH_DROP_SPOOFED, m);
 		return 0;
 	}
+	if (unlikely(may_claim(topology, source, ether->ether_type)) &&
+		look_at_claims(w, config, p, source))
+		return 0;
 	if (config->has_redirects)
 		look_back(w, config, p, source);
 	key = msh_fdb_key(&ether->dst_addr, vlan);
 	if (key != last->destination) {
-		last->port = find_port(w, config->topology, &ether->dst_addr, vlan);
+		last->port = find_port(w, topology, &ether->dst_addr, vlan);
 		last->destination = key;
 	}
 	if (unlikely(last->port == source)) {

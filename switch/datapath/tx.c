@@ -80,9 +80,35 @@ finish_and_send(struct msh_worker *w, struct msh_port *port, uint16_t queue, uin
 			(uint16_t)RTE_MIN(n - i, MSH_BURST_MAX));
 }
 
+/* Take out what may not leave by the port, and the tags that are not seen outside. Keeps the order.
+ */
 static void
-send_queue(struct msh_worker *w, struct msh_port *port, uint16_t queue, struct msh_txq *q)
+apply_rules(
+	struct msh_worker *w, const struct msh_topology *topology, uint16_t out, struct msh_txq *q)
 {
+	const struct msh_rules *rules = topology->rules[out];
+	/* An answer of the switch goes back to where the question came from. */
+	bool meet = q->source == out || msh_rules_meet(topology->rules[q->source], rules);
+	uint16_t kept = 0;
+	for (uint16_t i = 0; rules != NULL && i < q->count; i++) {
+		struct rte_mbuf *m = q->packet[i];
+		if (likely(meet && msh_rules_leave(rules, m))) {
+			q->packet[kept++] = m;
+		} else {
+			msh_count(&w->counters[out].tx_refused, 1);
+			msh_drop(w, q->source, meet ? MSH_DROP_VLAN : MSH_DROP_ISOLATED, m);
+		}
+	}
+	if (rules != NULL)
+		q->count = kept;
+}
+
+static void
+send_queue(struct msh_worker *w, const struct msh_topology *topology, struct msh_port *port,
+	uint16_t queue, struct msh_txq *q)
+{
+	if (unlikely(topology->has_rules))
+		apply_rules(w, topology, port->index, q);
 	uint16_t kept = 0; /* in the order in which they came */
 	uint8_t takes = __atomic_load_n(&port->takes, __ATOMIC_RELAXED);
 	bool whole = !port->ops->takes_partial;
@@ -144,9 +170,10 @@ pick_queue(const struct msh_service *s, uint32_t mine, const struct rte_mbuf *m)
 
 /* To a port of several queues, or with one that moves. */
 static void
-send_spread(struct msh_worker *w, struct msh_port *port, const struct msh_service *s,
+send_spread(struct msh_worker *w, const struct msh_config *config, struct msh_port *port,
 	const struct msh_txq *q)
 {
+	const struct msh_service *s = &config->topology->service[port->index];
 	uint16_t queue[MSH_BURST_MAX];
 	uint32_t mine = 0, used = 0;
 	struct msh_txq part = {.source = q->source};
@@ -163,7 +190,7 @@ send_spread(struct msh_worker *w, struct msh_port *port, const struct msh_servic
 			if (queue[i] == now)
 				part.packet[part.count++] = q->packet[i];
 		if (mine >> now & 1)
-			send_queue(w, port, now, &part);
+			send_queue(w, config->topology, port, now, &part);
 		else
 			hand_over(w, port, s->worker[now], &part);
 	}
@@ -180,11 +207,11 @@ flush_port(struct msh_worker *w, const struct msh_config *config, uint16_t out)
 	if (unlikely(port == NULL))
 		drop_rest(w, q->source, MSH_DROP_NO_PORT, q->packet, q->count);
 	else if (port->own_tx_queues)
-		send_queue(w, port, w->index, q);
+		send_queue(w, config->topology, port, w->index, q);
 	else if (unlikely(s->count > 1 || s->moving))
-		send_spread(w, port, s, q);
+		send_spread(w, config, port, q);
 	else if (s->worker[0] == w->index)
-		send_queue(w, port, 0, q);
+		send_queue(w, config->topology, port, 0, q);
 	else
 		hand_over(w, port, s->worker[0], q);
 	q->count = 0;

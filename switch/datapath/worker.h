@@ -22,8 +22,13 @@ struct msh_txq {
 struct msh_neighbor_seen {
 	rte_be32_t ip;
 	struct rte_ether_addr mac;
-	uint16_t port;
-	uint32_t zero;
+	uint16_t port, vlan, zero;
+};
+static_assert(sizeof(struct msh_neighbor_seen) == 16, "elements of a ring");
+
+/* How much a port may still flood. */
+struct msh_bucket {
+	uint64_t level, filled; /* cycles of the TSC; time when it was last filled */
 };
 
 struct msh_worker {
@@ -44,6 +49,7 @@ struct msh_worker {
 	bool handed;                               /* in hand: what others handed over */
 	struct rte_ring *inject;                   /* from control: packets of the switch itself */
 	struct rte_ring *neighbors;                /* to control: struct msh_neighbor_seen */
+	struct msh_bucket *storm;                  /* by port */
 
 	struct msh_burst burst; /* in hand */
 	struct msh_burst copy;  /* one flooded copy in hand */
@@ -59,6 +65,7 @@ struct msh_datapath {
 	bool stop;                       /* control writes: workers return */
 	bool spin;                       /* control writes: idle workers do not nap */
 	unsigned int worker_count;
+	uint64_t hz; /* of the TSC */
 	struct msh_fdb *fdb;
 	struct rte_mempool *pool;
 	struct msh_worker worker[MSH_WORKERS_MAX];

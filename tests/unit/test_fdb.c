@@ -39,21 +39,21 @@ static void
 test_learn_and_move(void **state)
 {
 	assert_int_equal(msh_fdb_lookup(*state, key_of(1, 0)), 0);
-	assert_true(msh_fdb_learn(*state, key_of(1, 0), 7, 1));
+	assert_true(msh_fdb_learn(*state, key_of(1, 0), 7, 0, 1));
 	assert_int_equal(msh_fdb_lookup(*state, key_of(1, 0)), 7);
 	assert_int_equal(msh_fdb_lookup(*state, key_of(1, 5)), 0); /* another VLAN */
-	assert_true(msh_fdb_learn(*state, key_of(1, 0), 9, 2));
+	assert_true(msh_fdb_learn(*state, key_of(1, 0), 9, 0, 2));
 	assert_int_equal(msh_fdb_lookup(*state, key_of(1, 0)), 9);
 }
 
 static void
 test_pin(void **state)
 {
-	assert_true(msh_fdb_learn(*state, key_of(1, 0), 7, 1));
+	assert_true(msh_fdb_learn(*state, key_of(1, 0), 7, 0, 1));
 	assert_int_equal(msh_fdb_pin(*state, key_of(1, 0), 3), 0);
 	assert_int_equal(msh_fdb_pin(*state, key_of(1, 0), 4), -EEXIST);
-	assert_false(msh_fdb_learn(*state, key_of(1, 0), 7, 2));
-	assert_true(msh_fdb_learn(*state, key_of(1, 0), 3, 2));
+	assert_false(msh_fdb_learn(*state, key_of(1, 0), 7, 0, 2));
+	assert_true(msh_fdb_learn(*state, key_of(1, 0), 3, 0, 2));
 	assert_int_equal(msh_fdb_lookup(*state, key_of(1, 0)), 3);
 	msh_fdb_age(*state, 100000, MSH_FDB_BUCKETS);
 	msh_fdb_flush(*state, 3);
@@ -65,9 +65,9 @@ test_pin(void **state)
 static void
 test_age(void **state)
 {
-	msh_fdb_learn(*state, key_of(1, 0), 1, 10);
-	msh_fdb_learn(*state, key_of(2, 0), 1, 10);
-	msh_fdb_learn(*state, key_of(2, 0), 1, 200); /* heard again */
+	msh_fdb_learn(*state, key_of(1, 0), 1, 0, 10);
+	msh_fdb_learn(*state, key_of(2, 0), 1, 0, 10);
+	msh_fdb_learn(*state, key_of(2, 0), 1, 0, 200); /* heard again */
 	msh_fdb_age(*state, 10 + MSH_FDB_AGE, MSH_FDB_BUCKETS);
 	assert_int_equal(msh_fdb_lookup(*state, key_of(1, 0)), 1);
 	msh_fdb_age(*state, 11 + MSH_FDB_AGE, MSH_FDB_BUCKETS);
@@ -79,7 +79,7 @@ static void
 test_flush(void **state)
 {
 	for (uint32_t i = 1; i <= 1000; i++)
-		msh_fdb_learn(*state, key_of(i, 0), (uint16_t)(1 + i % 2), 1);
+		msh_fdb_learn(*state, key_of(i, 0), (uint16_t)(1 + i % 2), 0, 1);
 	msh_fdb_flush(*state, 1);
 	for (uint32_t i = 1; i <= 1000; i++)
 		assert_true(msh_fdb_lookup(*state, key_of(i, 0)) == (i % 2 ? 2 : 0));
@@ -93,7 +93,7 @@ test_flood_of_macs(void **state)
 	for (uint32_t i = 0; i < 100; i++)
 		assert_int_equal(msh_fdb_pin(*state, key_of(0x1000000 + i, 0), 5), 0);
 	for (uint32_t i = 0; i < 200000; i++)
-		msh_fdb_learn(*state, key_of(i, 0), 6, 1);
+		msh_fdb_learn(*state, key_of(i, 0), 6, 0, 1);
 	for (uint32_t i = 0; i < 200000; i++) {
 		uint16_t port = msh_fdb_lookup(*state, key_of(i, 0));
 		assert_true(port == 0 || port == 6);
@@ -110,7 +110,7 @@ test_next_lists_all(void **state)
 	struct msh_fdb_entry e;
 	uint32_t cursor = 0, n = 0;
 	for (uint32_t i = 1; i <= 300; i++)
-		msh_fdb_learn(*state, key_of(i, 9), 4, 1);
+		msh_fdb_learn(*state, key_of(i, 9), 4, 0, 1);
 	while (msh_fdb_next(*state, &cursor, 11, &e)) {
 		n++;
 		assert_int_equal(e.vlan, 9);
@@ -137,8 +137,8 @@ race(void *argument)
 		n = n * 1664525u + 1013904223u;
 		uint32_t mac = (n >> 8) % 60000;
 		uint16_t base = (uint16_t)(mac % 8 + 1);
-		msh_fdb_learn(
-			r->fdb, key_of(mac, 0), (uint16_t)(base + (r->port ? 8 : 0)), i / 100000);
+		msh_fdb_learn(r->fdb, key_of(mac, 0), (uint16_t)(base + (r->port ? 8 : 0)), 0,
+			i / 100000);
 		uint16_t port = msh_fdb_lookup(r->fdb, key_of(mac, 0));
 		r->wrong += port != 0 && port != base && port != base + 8;
 	}
