@@ -144,6 +144,7 @@ make_worker(struct msh_datapath *dp, struct msh_worker *w, unsigned int lcore,
 		rte_zmalloc("counters", MSH_PORTS_MAX * sizeof(*w->counters), RTE_CACHE_LINE_SIZE);
 	w->txq = rte_zmalloc("txq", MSH_PORTS_MAX * sizeof(*w->txq), RTE_CACHE_LINE_SIZE);
 	w->storm = rte_zmalloc("storm", MSH_PORTS_MAX * sizeof(*w->storm), 0);
+	w->poller = rte_zmalloc("poller", sizeof(*w->poller), RTE_CACHE_LINE_SIZE);
 	w->flows = msh_flow_create(secret);
 	w->inject = make_ring("inject", w->index, 0, sizeof(void *), HANDOFF_SIZE);
 	w->neighbors = make_ring(
@@ -155,7 +156,8 @@ make_worker(struct msh_datapath *dp, struct msh_worker *w, unsigned int lcore,
 			return -ENOMEM;
 	}
 	bool whole = w->counters != NULL && w->txq != NULL && w->flows != NULL &&
-		     w->inject != NULL && w->neighbors != NULL && w->storm != NULL;
+		     w->inject != NULL && w->neighbors != NULL && w->storm != NULL &&
+		     w->poller != NULL;
 	return whole ? 0 : -ENOMEM;
 }
 

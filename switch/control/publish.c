@@ -185,6 +185,7 @@ msh_publish_topology(struct msh_control *control)
 		free_topology(t);
 		return -ENOMEM;
 	}
+	t->version = ++control->versions;
 	config->topology = t;
 	fill_config(config, control);
 	const struct msh_config *old = swap_config(control, config);

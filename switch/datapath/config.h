@@ -29,6 +29,7 @@ struct msh_service {
 };
 
 struct msh_topology {
+	uint64_t version; /* from 1 */
 	uint16_t flood_count;
 	uint16_t flood[MSH_PORTS_MAX];                /* indices of ports that broadcast goes to */
 	struct msh_port *port[MSH_PORTS_MAX];         /* by index; NULL: none */

@@ -25,34 +25,28 @@ run_injected(struct msh_worker *w, const struct msh_config *config)
 }
 
 static uint16_t
-run_ports(struct msh_worker *w, const struct msh_config *config)
+run_queue(struct msh_worker *w, const struct msh_config *config, const struct msh_poll *poll)
 {
-	const struct msh_topology *topology = config->topology;
-	const struct msh_poll *poll = topology->poll[w->index];
 	struct rte_mbuf *packets[MSH_BURST_MAX];
-	uint16_t total = 0;
-	for (uint16_t i = 0; i < topology->poll_count[w->index]; i++) {
-		struct msh_port *port = poll[i].port;
-		uint16_t n = port->ops->rx(port, poll[i].queue, packets, MSH_BURST_MAX);
-		if (n > 0) {
-			msh_pipeline_run(w, config, port->index, packets, n);
-			if (port->ops->release != NULL)
-				port->ops->release(port, poll[i].queue);
-		}
-		total += n;
+	struct msh_port *port = poll->port;
+	uint16_t n = port->ops->rx(port, poll->queue, packets, MSH_BURST_MAX);
+	if (n > 0) {
+		msh_pipeline_run(w, config, port->index, packets, n);
+		if (port->ops->release != NULL)
+			port->ops->release(port, poll->queue);
 	}
-	return total;
+	return n;
 }
 
 /* One turn. Returns the number of packets handled. */
-static uint16_t
+static uint32_t
 run_turn(struct msh_worker *w)
 {
 	const struct msh_config *config = __atomic_load_n(&w->datapath->config, __ATOMIC_ACQUIRE);
 	w->now = __atomic_load_n(&w->datapath->now, __ATOMIC_RELAXED);
 	/* What was handed over first: it is older than what comes now. */
-	uint16_t n = w->datapath->worker_count > 1 ? msh_tx_handoff(w, config) : 0;
-	n += run_ports(w, config);
+	uint32_t n = w->datapath->worker_count > 1 ? msh_tx_handoff(w, config) : 0;
+	n += msh_poll_turn(w->poller, w, config, run_queue);
 	return n + run_injected(w, config);
 }
 
@@ -68,7 +62,7 @@ msh_worker_run(void *argument)
 	msh_nap_prepare();
 	__atomic_store_n(&w->started, turn, __ATOMIC_RELAXED);
 	while (!__atomic_load_n(&w->datapath->stop, __ATOMIC_RELAXED)) {
-		uint16_t n = run_turn(w);
+		uint32_t n = run_turn(w);
 		uint64_t now = rte_rdtsc();
 		if (n > 0) {
 			msh_count(&w->busy_cycles, now - turn);

@@ -10,6 +10,7 @@
 #include "config.h"
 #include "fdb.h"
 #include "flow.h"
+#include "poll.h"
 
 /* Packets on their way to one port, all from the same port. */
 struct msh_txq {
@@ -50,6 +51,8 @@ struct msh_worker {
 	struct rte_ring *inject;                   /* from control: packets of the switch itself */
 	struct rte_ring *neighbors;                /* to control: struct msh_neighbor_seen */
 	struct msh_bucket *storm;                  /* by port */
+
+	struct msh_poller *poller;
 
 	struct msh_burst burst; /* in hand */
 	struct msh_burst copy;  /* one flooded copy in hand */
