@@ -11,8 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "control.h"
 #include "log.h"
+#include "port_dev.h"
 
 #define RX_DESCRIPTORS 1024
 #define TX_DESCRIPTORS 1024
@@ -89,19 +89,31 @@ set_up_queues(struct msh_port *port, unsigned int workers, const struct rte_eth_
 }
 
 static int
+prepare(struct msh_port *port, unsigned int workers, const struct rte_eth_dev_info *info)
+{
+	/* Of a memif's queues only as many are there as the peer has. */
+	port->own_tx_queues =
+		info->max_tx_queues >= workers && strcmp(info->driver_name, "net_memif") != 0;
+	int rc = msh_xdp_prepare(port, info);
+	if (rc != 0)
+		return rc;
+	rc = set_up_queues(port, workers, info);
+	if (rc != 0 && port->own_tx_queues && workers > 1) {
+		port->own_tx_queues = false; /* some drivers want as many rx as tx queues */
+		rc = set_up_queues(port, workers, info);
+	}
+	msh_xdp_started(port);
+	return rc;
+}
+
+static int
 start(struct msh_port *port, unsigned int workers, const char *devargs, struct msh_answer *answer)
 {
 	struct rte_eth_dev_info info;
 	uint16_t mtu = RTE_ETHER_MTU;
 	int rc = rte_eth_dev_info_get(port->ethdev, &info);
-	if (rc == 0) {
-		port->own_tx_queues = info.max_tx_queues >= workers;
-		rc = set_up_queues(port, workers, &info);
-		if (rc != 0 && port->own_tx_queues && workers > 1) {
-			port->own_tx_queues = false; /* some drivers want as many rx as tx queues */
-			rc = set_up_queues(port, workers, &info);
-		}
-	}
+	if (rc == 0)
+		rc = prepare(port, workers, &info);
 	if (rc == 0)
 		rc = rte_eth_dev_start(port->ethdev);
 	if (rc != 0)
@@ -117,6 +129,7 @@ start(struct msh_port *port, unsigned int workers, const char *devargs, struct m
 	port->max_frame = info.max_rx_pktlen == UINT32_MAX
 				  ? RTE_ETHER_MAX_JUMBO_FRAME_LEN
 				  : mtu + RTE_ETHER_HDR_LEN + 2u * RTE_VLAN_HLEN;
+	msh_link_started(port, &info);
 	return 0;
 }
 
@@ -132,15 +145,17 @@ is_taken(const struct msh_control *control, uint16_t ethdev)
 }
 
 static void
-remove_device(uint16_t ethdev)
+remove_device(const struct msh_port *port)
 {
 	struct rte_eth_dev_info info;
-	if (rte_eth_dev_info_get(ethdev, &info) != 0)
+	if (rte_eth_dev_info_get(port->ethdev, &info) != 0)
 		return;
-	rte_eth_dev_stop(ethdev);
-	rte_eth_dev_close(ethdev);
+	msh_xdp_stop(port);
+	rte_eth_dev_stop(port->ethdev);
+	rte_eth_dev_close(port->ethdev);
 	if (info.device != NULL)
 		rte_dev_remove(info.device);
+	msh_xdp_closed(port);
 }
 
 static int
@@ -160,7 +175,7 @@ dev_open(struct msh_control *control, struct msh_port *port, int argc, char *con
 	port->ethdev = ethdev;
 	rc = start(port, control->datapath.worker_count, argv[0], answer);
 	if (rc != 0)
-		remove_device(ethdev);
+		remove_device(port);
 	else
 		msh_port_dev_provider.check_link(port);
 	return rc;
@@ -169,7 +184,7 @@ dev_open(struct msh_control *control, struct msh_port *port, int argc, char *con
 static void
 dev_close(struct msh_port *port)
 {
-	remove_device(port->ethdev);
+	remove_device(port);
 }
 
 static void
@@ -178,7 +193,7 @@ dev_check_link(struct msh_port *port)
 	struct rte_eth_link link = {0};
 	int rc = rte_eth_link_get_nowait(port->ethdev, &link);
 	/* A driver that cannot tell (net_ring says -ENOTSUP) is taken to be up. */
-	msh_port_set_up(port, rc != 0 || link.link_status == RTE_ETH_LINK_UP);
+	msh_port_set_up(port, msh_link_is_up(port, rc != 0 || link.link_status == RTE_ETH_LINK_UP));
 }
 
 static void

@@ -25,9 +25,9 @@ def make_net(switch):
     """Hosts by name, those of lb... as VMs; silent: their kernels have no address, so that they say nothing."""
     hosts = []
 
-    def make(*names, silent=False, tap=False, macs=""):
+    def make(*names, silent=False, driver="af_packet", macs=""):
         for name in names:
-            hosts.append(Host(switch, name, NUMBERS[name], [a + "/24" for a in ADDRESSES[name] if not silent], tap))
+            hosts.append(Host(switch, name, NUMBERS[name], [a + "/24" for a in ADDRESSES[name] if not silent], driver))
             if not silent:
                 hosts[-1].serve()
             if name.startswith("lb"):
@@ -97,7 +97,7 @@ def test_fragments(switch, make_net, workers):
     """Of them only the first has ports, on the way there and back."""
     if workers == 2:
         two_workers(switch)
-    client, lb, one = make_net("client", "lb", "one", tap=True)
+    client, lb, one = make_net("client", "lb", "one", driver="tap")
     redirect(switch, lb, one)
     for size in (1600, 5000, 20000):
         assert udp(client, VIP, b"f" * size) == "one"

@@ -52,49 +52,60 @@ class Host:
     """A namespace with one interface, eth0, behind a port of the switch of the same name as the host. Its kernel's TTL
     says which host a packet comes from.
 
-    tap  in place of veth and net_af_packet, which puts IP fragments together before the switch sees them"""
+    driver  af_packet, af_xdp, or tap in place of a veth: net_af_packet puts IP fragments together before the switch sees
+            them"""
 
-    def __init__(self, switch, name, number, addresses, tap=False):
+    def __init__(self, switch, name, number, addresses, driver="af_packet"):
         self.switch, self.name, self.ttl = switch, name, 40 + number
         self.mac = "02:00:00:00:00:%02x" % number
         self.namespace = "msh-%d-%s" % (os.getpid(), name)
         self.outside = "m%d%s" % (os.getpid(), name)  # at most 15 bytes
         self.addresses = [a.split("/")[0] for a in addresses]
         self.open = []  # listening sockets
+        self.driver = driver
         try:
-            self.make(addresses, tap)
+            self.make(addresses)
         except BaseException:
             self.close()
             raise
 
-    def make(self, addresses, tap):
-        switch, name = self.switch, self.name
+    def make(self, addresses):
         ip("netns", "add", self.namespace)
         self.set("ipv6/conf/all/disable_ipv6", 1)
         self.set("ipv6/conf/default/disable_ipv6", 1)
         self.set("ipv4/ip_default_ttl", self.ttl)
-        if tap:
-            switch.ctl("port add %s dev net_tap_%s,iface=%s" % (name, name, self.outside))
-            ip("link", "set", self.outside, "down")
-            ip("link", "set", self.outside, "netns", self.namespace, "name", "eth0")
-        else:
-            ip("link", "add", self.outside, "type", "veth", "peer", "name", "eth0", "netns", self.namespace)
-            with open("/proc/sys/net/ipv6/conf/%s/disable_ipv6" % self.outside, "w") as stream:
-                stream.write("1")
-            no_offloads(self.outside)
-            ip("link", "set", self.outside, "up")
-            switch.ctl("port add %s dev net_af_packet_%s,iface=%s" % (name, name, self.outside))
-            with self.inside():
-                no_offloads("eth0")
-        self.ip("link", "set", "eth0", "address", self.mac)
+        if self.driver != "tap":
+            self.make_veth()
+        self.attach()
         for address in addresses:
             self.ip("addr", "add", address, "dev", "eth0")
         self.ip("link", "set", "lo", "up")
+
+    def make_veth(self):
+        ip("link", "add", self.outside, "type", "veth", "peer", "name", "eth0", "netns", self.namespace)
+        with open("/proc/sys/net/ipv6/conf/%s/disable_ipv6" % self.outside, "w") as stream:
+            stream.write("1")
+        no_offloads(self.outside)
+        ip("link", "set", self.outside, "up")
+        with self.inside():
+            no_offloads("eth0")
         self.up()
-        switch.wait_for(lambda: switch.port(name)["state"] == "up", 5, lambda: "not up: %s" % switch.port(name))
+
+    def attach(self):
+        """Make the port, also again after its end."""
+        self.switch.ctl("port add %s dev net_%s_%s,iface=%s" % (self.name, self.driver, self.name, self.outside))
+        if self.driver == "tap":
+            ip("link", "set", self.outside, "down")
+            ip("link", "set", self.outside, "netns", self.namespace, "name", "eth0")
+            self.up()
+        self.wait_for_port()
+
+    def wait_for_port(self):
+        self.switch.wait_for(lambda: self.switch.port(self.name)["state"] == "up", 5,
+                             lambda: "not up: %s" % self.switch.port(self.name))
 
     def up(self):
-        self.ip("link", "set", "eth0", "up")
+        self.ip("link", "set", "eth0", "address", self.mac, "up")
 
     def set(self, name, value):
         """A sysctl of this namespace, as ipv4/ip_forward."""

@@ -17,22 +17,23 @@ import time
 LCORES = "0@0,1@0"  # beside the switch's worker, not on its core
 
 
-class Peer:
-    """device: more arguments of the device, as "packed_vq=1"; arguments: more of testpmd; eal: more of EAL"""
+class Pmd:
+    """A testpmd. vdevs: its devices, whose ports are numbered from 0; arguments: more of testpmd; eal: more of EAL;
+    within: command to run it in, which has a /run of its own"""
 
-    def __init__(self, path, mac, server=False, device="", arguments=(), eal=()):
-        if server and os.path.exists(path):
-            os.unlink(path)  # of one that was killed
+    def __init__(self, vdevs, arguments=(), eal=(), within=(), memory=200):
         self.directory = tempfile.TemporaryDirectory(prefix="msh-peer-", dir="/tmp")
         name = os.path.basename(self.directory.name)
-        devargs = "net_virtio_user0,path=%s,mac=%s,server=%d,queue_size=256,mrg_rxbuf=1%s" % (
-            path, mac, server, "," + device if device else "")
-        command = ["dpdk-testpmd", "--lcores", LCORES, "--no-huge", "-m", "200", "--no-pci", "--file-prefix=" + name,
-                   "--vdev", devargs, *eal, "--", "-i", "--total-num-mbufs=4096", *arguments]
+        command = ["dpdk-testpmd", "--lcores", LCORES, "--no-huge", "-m", str(memory), "--no-pci"]
+        command += ["--file-prefix=" + name]
+        for vdev in vdevs:
+            command += ["--vdev", vdev]
+        command += [*eal, "--", "-i", "--total-num-mbufs=4096", *arguments]
         self.text, self.output = "", None
-        self.process = subprocess.Popen(["stdbuf", "-oL"] + command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        stderr=subprocess.STDOUT, process_group=0,
-                                        env=dict(os.environ, RUNTIME_DIRECTORY=self.directory.name))
+        environment = dict(os.environ, RUNTIME_DIRECTORY="/run" if within else self.directory.name)
+        self.process = subprocess.Popen(["stdbuf", "-oL", *within, *command], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, process_group=0,
+                                        env=environment)
         said = self.expect("testpmd> ", 40)
         assert "Done" in said, "testpmd has no port: " + said[-500:]
 
@@ -63,9 +64,9 @@ class Peer:
     def stop(self):
         self.ask("stop")
 
-    def stats(self):
+    def stats(self, port=0):
         """Of the driver: RX-packets, RX-bytes, TX-packets, ..."""
-        found = re.findall(r"(\w+-\w+): +(\d+)", self.ask("show port stats 0"))
+        found = re.findall(r"(\w+-\w+): +(\d+)", self.ask("show port stats %d" % port))
         return {name: int(value) for name, value in found}
 
     def kill(self):
@@ -86,3 +87,13 @@ class Peer:
                 self.kill()
         self.process.stdout.close()
         self.directory.cleanup()
+
+
+class Peer(Pmd):
+    """A guest at a vhost-user socket. device: more arguments of the device, as "packed_vq=1" """
+
+    def __init__(self, path, mac, server=False, device="", arguments=(), eal=(), within=()):
+        if server and os.path.exists(path):
+            os.unlink(path)  # of one that was killed
+        super().__init__(["net_virtio_user0,path=%s,mac=%s,server=%d,queue_size=256,mrg_rxbuf=1%s" % (
+            path, mac, server, "," + device if device else "")], arguments, eal, within)

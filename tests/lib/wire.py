@@ -9,19 +9,11 @@ import struct
 import threading
 import time
 
-import pytest
-
 from lbnet import Host
 
 SOL_PACKET, PACKET_AUXDATA, VLAN_VALID, OUTGOING = 263, 8, 1 << 4, 4
 SO_RCVBUFFORCE = 33
 KIND = 0x88b5  # for local experiments (IEEE 802), so that no kernel answers
-
-
-def not_leaking(kinds):
-    """Parameters, those that the leak checker has nothing to say about for the sanitizer build too: the driver of AF_XDP
-    forgets 80 bytes with each port."""
-    return [pytest.param(kind, marks=[] if kind == "af_xdp" else pytest.mark.asan) for kind in kinds]
 
 
 class Wire:
@@ -82,15 +74,14 @@ def make_frame(source, target, size, tag=None, seed=0):
 
 class Steady:
     """Two hosts beside it all, VMs to the switch: a sends a frame to b each millisecond. end() finds that b has got all
-    of them, once each and in order, and that the counters say so. Their rings have room for seconds: that this machine has
-    other things to do is no loss."""
+    of them, once each and in order, and that the counters say so."""
 
     def __init__(self, switch):
         self.switch, self.sent, self.got, self.stop = switch, 0, [], threading.Event()
         with contextlib.ExitStack() as stack:
             self.hosts = []
             for number, name in ((201, "calm1"), (202, "calm2")):
-                self.hosts.append(stack.enter_context(contextlib.closing(Host(switch, name, number, [], options=",framecnt=4096"))))
+                self.hosts.append(stack.enter_context(contextlib.closing(Host(switch, name, number, []))))
                 switch.ctl("vm add %s port %s mac %s" % (name, name, self.hosts[-1].mac))
             self.a, self.b = [stack.enter_context(Wire(host)) for host in self.hosts]
             self.stack = stack.pop_all()
