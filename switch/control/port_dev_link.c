@@ -65,6 +65,20 @@ ask(unsigned int index, unsigned long what, struct ifreq *answer)
 	return told;
 }
 
+/* The driver's socket hears every interface until it is bound to its own: not what a port of this
+ * one should receive. */
+static void
+forget_heard(uint16_t ethdev)
+{
+	struct rte_mbuf *packets[MSH_BURST_MAX];
+	for (unsigned int i = 0; i < 4096; i++) {
+		uint16_t n = rte_eth_rx_burst(ethdev, 0, packets, MSH_BURST_MAX);
+		rte_pktmbuf_free_bulk(packets, n);
+		if (n == 0)
+			break;
+	}
+}
+
 void
 msh_link_started(struct msh_port *port, const struct rte_eth_dev_info *info)
 {
@@ -76,6 +90,8 @@ msh_link_started(struct msh_port *port, const struct rte_eth_dev_info *info)
 	*i = (struct interface){.tap = -1};
 	if (!is_tap && !is_socket)
 		return;
+	if (strcmp(info->driver_name, "net_af_packet") == 0)
+		forget_heard(port->ethdev);
 	i->index = info->if_index;
 	i->is_tap = is_tap;
 	if (!ask(i->index, SIOCGIFMTU, &answer))

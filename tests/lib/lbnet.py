@@ -52,17 +52,18 @@ class Host:
     """A namespace with one interface, eth0, behind a port of the switch of the same name as the host. Its kernel's TTL
     says which host a packet comes from.
 
-    driver  af_packet, af_xdp, or tap in place of a veth: net_af_packet puts IP fragments together before the switch sees
-            them"""
+    driver   af_packet, af_xdp, or tap in place of a veth: net_af_packet puts IP fragments together before the switch
+             sees them
+    options  of the device, as in options=",framecnt=4096", with its comma"""
 
-    def __init__(self, switch, name, number, addresses, driver="af_packet"):
+    def __init__(self, switch, name, number, addresses, driver="af_packet", options=""):
         self.switch, self.name, self.ttl = switch, name, 40 + number
         self.mac = "02:00:00:00:00:%02x" % number
         self.namespace = "msh-%d-%s" % (os.getpid(), name)
         self.outside = "m%d%s" % (os.getpid(), name)  # at most 15 bytes
         self.addresses = [a.split("/")[0] for a in addresses]
         self.open = []  # listening sockets
-        self.driver = driver
+        self.driver, self.options = driver, options
         try:
             self.make(addresses)
         except BaseException:
@@ -93,7 +94,8 @@ class Host:
 
     def attach(self):
         """Make the port, also again after its end."""
-        self.switch.ctl("port add %s dev net_%s_%s,iface=%s" % (self.name, self.driver, self.name, self.outside))
+        self.switch.ctl("port add %s dev net_%s_%s,iface=%s%s" % (
+            self.name, self.driver, self.name, self.outside, self.options))
         if self.driver == "tap":
             ip("link", "set", self.outside, "down")
             ip("link", "set", self.outside, "netns", self.namespace, "name", "eth0")
