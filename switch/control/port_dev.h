@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 
-/* For port_dev_open.c: devices that are interfaces of this machine's kernel, and whose drivers do
- * not tell all and leave things behind. Ports on other devices pass through untouched. */
+/* For port_dev_open.c: devices whose drivers do not tell all, or leave things behind. Ports on
+ * other devices pass through untouched. */
 
 #include <rte_ethdev.h>
 
 #include "control.h"
+
+/* port_dev_memif.c: 0, or the negative status of *answer when a memif's socket cannot be made. */
+int msh_memif_check(
+	const struct msh_control *control, const char *devargs, struct msh_answer *answer);
 
 /* port_dev_xdp.c: net_af_xdp. */
 /* Before the queues are set up: a pool of its own. 0 or -ENOMEM. */

@@ -42,7 +42,8 @@ check_pci(const char *address, const struct rte_pci_addr *pci, struct msh_answer
 
 /* DPDK's port of this name, after making the device if it is not there. */
 static int
-probe(const char *devargs, uint16_t *ethdev, struct msh_answer *answer)
+probe(const struct msh_control *control, const char *devargs, uint16_t *ethdev,
+	struct msh_answer *answer)
 {
 	char name[RTE_ETH_NAME_MAX_LEN];
 	struct rte_pci_addr pci;
@@ -55,7 +56,10 @@ probe(const char *devargs, uint16_t *ethdev, struct msh_answer *answer)
 			return rc;
 		rte_pci_device_name(&pci, name, sizeof(name));
 	}
-	int rc = rte_dev_probe(devargs);
+	int rc = msh_memif_check(control, devargs, answer);
+	if (rc != 0)
+		return rc;
+	rc = rte_dev_probe(devargs);
 	if (rc != 0)
 		return msh_answer_set(answer, MSH_FAILED,
 			"DPDK cannot make device '%s': %s; its log says more", devargs,
@@ -166,7 +170,7 @@ dev_open(struct msh_control *control, struct msh_port *port, int argc, char *con
 	if (argc != 1)
 		return msh_answer_set(
 			answer, MSH_BAD, "port add NAME dev takes DEVARGS_OR_PCI [learn on|off]");
-	int rc = probe(argv[0], &ethdev, answer);
+	int rc = probe(control, argv[0], &ethdev, answer);
 	if (rc != 0)
 		return rc;
 	if (is_taken(control, ethdev))
