@@ -27,19 +27,19 @@ class Memif(Host):
         path = "%s/%s.memif" % (self.switch.dir, self.name)
         self.switch.ctl("port add %s dev net_memif_%s,role=server,socket=%s,socket-abstract=no" % (
             self.name, self.name, path))
-        if self.peer is None:
-            self.peer = Pmd(["net_memif0,role=client,socket=%s,socket-abstract=no" % path,
-                                 "net_af_packet1,iface=" + self.outside])
-        else:  # DPDK's client connects when it is started, and not again by itself
-            for command in ("stop", "port stop 0", "port start 0"):
-                self.peer.ask(command)
+        self.end_peer()  # DPDK's client connects when it is started, and not again by itself
+        self.peer = Pmd(["net_memif0,role=client,socket=%s,socket-abstract=no" % path,
+                         "net_af_packet1,iface=" + self.outside])
         self.peer.run("io")
         self.wait_for_port()
 
-    def close(self):
+    def end_peer(self):
         if self.peer is not None:
             self.peer.kill()
             self.peer.__exit__()
+
+    def close(self):
+        self.end_peer()
         super().close()
 
 
