@@ -194,7 +194,10 @@ int msh_socket_reclaim(const char *path, int type);
 /* save.c: the commands that make what is configured now; to be freed. NULL when out of memory. */
 char *msh_save(const struct msh_control *control);
 
-/* loop.c: until *stop. */
+/* loop.c: ahead of others on its core, or as they are: DPDK waits for threads that it starts
+ * without leaving the core. */
+void msh_control_be_first(bool first);
+/* Until *stop. */
 void msh_control_run(struct msh_control *control, const volatile sig_atomic_t *stop);
 
 /* Handlers of commands (commands.c lists them). */

@@ -62,18 +62,18 @@ run_second(struct msh_control *control, uint32_t second)
 
 /* It works little and wants to be awake at once, also where it must share its core. Not a low nice
  * value: some schedulers let its sleeps starve the ones beside it. Not allowed: never mind. */
-static void
-be_first(void)
+void
+msh_control_be_first(bool first)
 {
-	struct sched_param lowest = {.sched_priority = 1};
-	sched_setscheduler(0, SCHED_RR | SCHED_RESET_ON_FORK, &lowest);
+	struct sched_param lowest = {.sched_priority = first ? 1 : 0};
+	sched_setscheduler(0, (first ? SCHED_RR : SCHED_OTHER) | SCHED_RESET_ON_FORK, &lowest);
 }
 
 void
 msh_control_run(struct msh_control *control, const volatile sig_atomic_t *stop)
 {
 	prctl(PR_SET_TIMERSLACK, 1000); /* ns; the default of 50 us would double the nap */
-	be_first();
+	msh_control_be_first(true);
 	uint64_t next = 0, rested = msh_now_ns();
 	while (!*stop) {
 		uint64_t now = msh_now_ns();

@@ -5,6 +5,9 @@
 
 #include "port.h"
 
+/* Let librte_vhost's thread see a socket that was just made. */
+void msh_vhost_wake(void);
+
 /* Serve the first pairs of this device's rings by our own code from now on, where it can. No worker
  * may be in them: the port's vid is -1. */
 void msh_vrings_take(struct msh_port *port, int vid, uint16_t pairs);

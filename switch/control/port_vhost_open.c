@@ -274,8 +274,10 @@ vhost_open(struct msh_control *control, struct msh_port *port, int argc, char *c
 	__atomic_store_n(&sockets[port->index], s, __ATOMIC_RELEASE);
 	errno = 0;
 	rc = start_driver(s, answer);
-	if (rc == 0)
+	if (rc == 0) {
+		msh_vhost_wake();
 		return 0;
+	}
 	__atomic_store_n(&sockets[port->index], NULL, __ATOMIC_RELEASE);
 fail:
 	free(s);

@@ -104,8 +104,10 @@ msh_port_add(struct msh_control *control, const struct msh_caller *caller, int a
 	port->queues = 1;
 	port->pool = control->datapath.pool;
 	snprintf(port->name, sizeof(port->name), "%s", argv[0]);
+	msh_control_be_first(false);
 	int left = take_learn(port, argc - 2, argv + 2, answer);
 	int rc = left < 0 ? left : provider->open(control, port, left, argv + 2, answer);
+	msh_control_be_first(true);
 	if (rc != 0) {
 		free(port);
 		return rc;

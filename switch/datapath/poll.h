@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 
-/* Which of its queues a worker looks at in a turn: those that had packets of late in each, the others
- * in rotation, so that hundreds of idle guests cost the busy ones little. */
+/* Which of its queues a worker looks at in a turn: those that had packets of late in each, the
+ * others in rotation, so that hundreds of idle guests cost the busy ones little. */
 
 #include "config.h"
 
