@@ -2,6 +2,7 @@
 #include "vm_options.h"
 #include "words.h"
 
+#include <arpa/inet.h>
 #include <grp.h>
 #include <pwd.h>
 #include <stdlib.h>
@@ -56,6 +57,17 @@ parse_mac(struct parser *p, const char *value)
 	return 0;
 }
 
+/* Unicast, and neither unspecified nor loopback (RFC 6890). */
+static bool
+is_host(const struct msh_ip *ip)
+{
+	if (ip->version == 6)
+		return !IN6_IS_ADDR_UNSPECIFIED(&ip->v6) && !IN6_IS_ADDR_LOOPBACK(&ip->v6) &&
+		       !IN6_IS_ADDR_MULTICAST(&ip->v6);
+	uint32_t v4 = ntohl(ip->v4.s_addr);
+	return v4 >> 24 != 0 && v4 >> 24 != IN_LOOPBACKNET && v4 >> 28 < 0xe;
+}
+
 /* The VM's own address, at the MAC before it. */
 static int
 parse_ip(struct parser *p, const char *value)
@@ -64,6 +76,9 @@ parse_ip(struct parser *p, const char *value)
 	struct msh_vm_ip new = {.address = (uint16_t)(vm->address_count - 1)};
 	if (msh_parse_ip(value, &new.ip) != 0)
 		return msh_answer_set(p->answer, MSH_BAD, "'%s' is no IP address", value);
+	if (!is_host(&new.ip))
+		return msh_answer_set(
+			p->answer, MSH_BAD, "IP %s is not one that a host can have", value);
 	if (vm->address_count == 0)
 		return msh_answer_set(p->answer, MSH_BAD, "ip %s comes before its mac", value);
 	if (vm->ip_count == MSH_VM_IPS_MAX)

@@ -10,6 +10,10 @@
 
 #include "guard.h"
 
+#define ND_SIZE 24 /* of a solicitation and of an advertisement, without options */
+#define ND_SOLICITED 0x40
+#define ND_OVERRIDE 0x20
+
 /* RFC 826 */
 static bool
 answer_arp(const struct msh_claim *claim, struct msh_packet *p)
@@ -37,24 +41,26 @@ answer_nd(const struct msh_claim *claim, struct msh_packet *p)
 {
 	struct rte_ether_hdr *ether = msh_packet_ether(p);
 	struct rte_ipv6_hdr *ip = msh_packet_ipv6(p);
-	struct nd_neighbor_advert *advert =
-		rte_pktmbuf_mtod_offset(p->mbuf, struct nd_neighbor_advert *, p->l4);
-	uint8_t *option = (uint8_t *)(advert + 1);
+	/* By bytes: frames are not aligned. */
+	uint8_t *advert = rte_pktmbuf_mtod_offset(p->mbuf, uint8_t *, p->l4);
+	uint8_t *option = advert + ND_SIZE;
 	static const uint8_t none[16];
-	if (p->l4 != p->l3 + sizeof(*ip) || ip->payload_len != RTE_BE16(sizeof(*advert) + 8) ||
-		p->mbuf->data_len < p->l4 + sizeof(*advert) + 8 || ip->hop_limits != 255 ||
+	if (p->l4 != p->l3 + sizeof(*ip) || ip->payload_len != RTE_BE16(ND_SIZE + 8) ||
+		p->mbuf->data_len < p->l4 + ND_SIZE + 8 || ip->hop_limits != 255 ||
 		option[0] != ND_OPT_SOURCE_LINKADDR || option[1] != 1 ||
 		memcmp(option + 2, &ether->src_addr, 6) != 0 ||
 		memcmp(ip->src_addr, none, sizeof(none)) == 0)
 		return false;
-	advert->nd_na_type = ND_NEIGHBOR_ADVERT;
-	advert->nd_na_flags_reserved = ND_NA_FLAG_SOLICITED | ND_NA_FLAG_OVERRIDE;
+	advert[0] = ND_NEIGHBOR_ADVERT;
+	advert[4] = ND_SOLICITED | ND_OVERRIDE;
 	option[0] = ND_OPT_TARGET_LINKADDR;
 	memcpy(option + 2, &claim->mac, 6);
 	memcpy(ip->dst_addr, ip->src_addr, 16);
 	memcpy(ip->src_addr, &claim->ip.v6, 16);
-	advert->nd_na_cksum = 0;
-	advert->nd_na_cksum = rte_ipv6_udptcp_cksum(ip, advert);
+	uint16_t sum = 0;
+	memcpy(advert + 2, &sum, sizeof(sum));
+	sum = rte_ipv6_udptcp_cksum(ip, advert);
+	memcpy(advert + 2, &sum, sizeof(sum));
 	ether->dst_addr = ether->src_addr;
 	ether->src_addr = claim->mac;
 	return true;

@@ -82,7 +82,10 @@ read_nd(const struct msh_packet *p, struct msh_claimed *claimed)
 {
 	const struct rte_ipv6_hdr *ip = msh_packet_ipv6(p);
 	const uint8_t *at = rte_pktmbuf_mtod_offset(p->mbuf, const uint8_t *, p->l4);
-	const uint8_t *end = rte_pktmbuf_mtod_offset(p->mbuf, const uint8_t *, p->mbuf->data_len);
+	/* Behind the datagram there may be padding. */
+	uint32_t behind = p->l3 + (uint32_t)sizeof(*ip) + rte_be_to_cpu_16(ip->payload_len);
+	const uint8_t *end = rte_pktmbuf_mtod_offset(
+		p->mbuf, const uint8_t *, RTE_MIN(behind, (uint32_t)p->mbuf->data_len));
 	static const struct {
 		uint8_t type, size, option;
 		bool target; /* the claim is about the target, not the source */

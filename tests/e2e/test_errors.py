@@ -131,6 +131,8 @@ COMMANDS = [
     ("fdb del %s" % FREE, "NOTFOUND", FREE),
     ("suppress maybe", "BAD", "maybe"),
     ("vm add x port p1 mac %s ip 10.0.0" % FREE, "BAD", "10.0.0"),
+    ("vm add x port p1 mac %s ip 224.0.0.1" % FREE, "BAD", "224.0.0.1"),
+    ("vm add x port p1 mac %s ip ::" % FREE, "BAD", "::"),
     ("vm add x port p1 ip 10.0.0.1 mac %s" % FREE, "BAD", "10.0.0.1"),
     ("vm add x port p1 mac %s ip 10.0.0.1 ip 10.0.0.1" % FREE, "EXISTS", "10.0.0.1"),
     ("port move nobody 0", "NOTFOUND", "nobody"),

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""TCP from one guest to another (iperf3), by each contestant, started anew for each run and in alternating order. The
+guests share one core and the contestant's loop has the other."""
+
+import contextlib
+import json
+import os
+import statistics
+import sys
+import tempfile
+
+from contestants import CONTROL, Mshswitch, Ovs
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "tests", "lib"))
+from guest import Guest  # noqa: E402
+
+GUESTS = ("a", "b")
+
+
+class MshswitchPlain(Mshswitch):
+    name = "mshswitch, offloads off"
+    vhost_options = " offloads off"
+
+
+class OvsTso(Ovs):
+    name = "OVS-DPDK, TSO on"
+    settings = ["other_config:userspace-tso-enable=true"]
+
+
+CONTESTANTS = (Mshswitch, MshswitchPlain, OvsTso, Ovs)
+
+
+def measure(make, seconds):
+    """Mb/s that the receiver gets."""
+    with contextlib.ExitStack() as stack:
+        directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="msh-tcp-", dir="/tmp"))
+        contestant = make()
+        stack.callback(contestant.stop)
+        contestant.start(directory)
+        guests = []
+        for number, (name, port) in enumerate(zip(GUESTS, contestant.ports), 1):
+            guests.append(Guest("tcp-" + name, [(port.removeprefix("path="), "52:54:00:00:00:%02x" % number)],
+                                ip="10.0.0.%d/24" % number, affinity=str(CONTROL)))
+            stack.callback(guests[-1].close)
+            guests[-1].start()
+        for guest in guests:
+            guest.wait_ready(180)
+        guests[1].spawn("iperf3 -s")
+        said = json.loads(guests[0].check("sleep 1; iperf3 -c 10.0.0.2 -J -t %d" % seconds, seconds + 60))
+        return said["end"]["sum_received"]["bits_per_second"] / 1e6
+
+
+def tcp(rounds, seconds, tell):
+    """{contestant: [Mb/s, ...]}"""
+    found = {make.name: [] for make in CONTESTANTS if make.is_there()}
+    for number in range(rounds):
+        order = CONTESTANTS if number % 2 == 0 else reversed(CONTESTANTS)
+        for make in order:
+            if make.name in found:
+                found[make.name].append(measure(make, seconds))
+                tell("%s: %.0f Mb/s" % (make.name, found[make.name][-1]))
+    return found
+
+
+def tcp_table(found):
+    lines = ["| TCP from guest to guest | Mb/s, median | lowest to highest |", "|---|---|---|"]
+    lines += ["| %s | %.0f | %.0f to %.0f |" % (name, statistics.median(values), min(values), max(values))
+              for name, values in found.items()]
+    return "\n".join(lines)
