@@ -15,6 +15,7 @@ import time
 import contestants
 from contest import WORKLOADS, contest, summary
 from effect import effect, met
+from instructions import show as show_instructions
 from report import contest_picture, contest_table, effect_table
 
 PAGES = "/proc/sys/vm/nr_hugepages"
@@ -73,7 +74,9 @@ def run_contests(options):
 
 def main():
     parser = argparse.ArgumentParser(prog="dev bench", description="Measure the switch, alone and beside others.")
-    parser.add_argument("what", nargs="*", choices=["effect", "contests", []], default=[], help="default: both")
+    parser.add_argument("what", nargs="*", choices=["instructions", "effect", "contests", []], default=[],
+                        help="default: all")
+    parser.add_argument("--store", action="store_true", help="compare later instructions with those of now")
     parser.add_argument("--quick", action="store_true", help="a few minutes: fewer pairs, shorter slices, three workloads")
     parser.add_argument("--against", action="append", choices=list(PEERS), help="only beside these; may be repeated")
     parser.add_argument("--workload", action="append", dest="workloads", choices=list(WORKLOADS), help="only this traffic")
@@ -88,10 +91,15 @@ def main():
     options.pairs = options.pairs or (6 if options.quick else 15)
     options.ms = options.ms or (400 if options.quick else 1000)
     options.against = options.against or [word for word, peer in PEERS.items() if peer.is_there()]
+    status = 0
+    if "instructions" in options.what or not options.what:
+        status = show_instructions(options.store)
+        if options.what == ["instructions"]:  # whatever else this machine does
+            return status
     load = others()
     if load > 0.3 and not options.force:
         sys.exit("dev bench: other processes use %.1f CPUs: no figure would mean anything. --force measures all the same" % load)
-    result, text, status = {"busy_before": load, "quick": options.quick, "when": time.strftime("%F %T")}, [], 0
+    result, text, status = {"busy_before": load, "quick": options.quick, "when": time.strftime("%F %T")}, [], status
     if "effect" in options.what or not options.what:
         result["effect"] = effect(options.samples)
         text.append(effect_table(result["effect"]))
