@@ -17,11 +17,15 @@ WORKLOADS = {
     "1518 B": {"size": 1518, "flows": 10000, "order": "random"},
     "9000 B": {"size": 9000, "flows": 10000, "order": "random"},
     "IMIX": {"size": "imix", "flows": 10000, "order": "random"},
+    # Of what the slower of both takes at full load.
+    "64 B, half load": {"size": 64, "flows": 10000, "order": "random", "latency": 1, "load": 0.5},
 }
+LATENCIES = ("p50", "p90", "p99", "p99.9")  # microseconds
+FIGURES = ("mpps", "cycles", "lost") + LATENCIES
 
 
 def slice_of(generator, index, contestant, workload, ms):
-    """Packets a second and busy cycles a packet of one slice."""
+    """Of one slice: packets a second, busy cycles a packet, the part that was lost or found no room, latencies."""
     contestant.let_go()
     time.sleep(0.05)  # the turn in which it was held would count its rest as work
     before = contestant.cycles()
@@ -29,13 +33,26 @@ def slice_of(generator, index, contestant, workload, ms):
     after = contestant.cycles()
     contestant.hold()
     packets = after[1] - before[1] if after else 0
+    refused = result["refused"] if "rate" in workload else 0  # at full load that is how the generator waits
     return {"mpps": result["mpps"], "cycles": (after[0] - before[0]) / packets if packets else None,
-            "lost": result["lost"]}
+            "lost": (result["lost"] + refused) / max(result["all_sent"] + refused, 1),
+            **{name: result.get("latency_us", {}).get(name) for name in LATENCIES}}
 
 
 def mean(pair, key):
     values = [part[key] for part in pair if part[key] is not None]
     return statistics.fmean(values) if values else None
+
+
+def with_rate(generator, contestants, workload, ms):
+    """The workload at its part of the load that both take."""
+    workload = dict(workload)
+    load = workload.pop("load", None)
+    if load is not None:
+        full = dict(workload, latency=0)
+        most = [slice_of(generator, index, contestant, full, ms)["mpps"] for index, contestant in enumerate(contestants)]
+        workload["rate"] = "%.0f" % (load * min(most) * 1e6)
+    return workload
 
 
 def contest(make_a, make_b, workloads, pairs=15, starts=3, ms=1000, packed=False, tell=lambda text: None):
@@ -52,11 +69,12 @@ def contest(make_a, make_b, workloads, pairs=15, starts=3, ms=1000, packed=False
                 contestant.hold()
             count = pairs // starts + (start < pairs % starts)
             for name, workload in workloads.items():
+                workload = with_rate(generator, contestants, workload, ms)
                 for number in range(count):
                     slices = {0: [], 1: []}
                     for index in (0, 1, 1, 0) if number % 2 == 0 else (1, 0, 0, 1):
                         slices[index].append(slice_of(generator, index, contestants[index], workload, ms))
-                    pair = {key: {figure: mean(slices[index], figure) for figure in ("mpps", "cycles", "lost")}
+                    pair = {key: {figure: mean(slices[index], figure) for figure in FIGURES}
                             for index, key in enumerate("ab")}
                     results[name].append(pair)
                     tell("%s, %s: %.2f against %.2f Mpps" % (contestants[1].name, name, pair["a"]["mpps"],
@@ -73,10 +91,13 @@ def contest(make_a, make_b, workloads, pairs=15, starts=3, ms=1000, packed=False
 
 
 def summary(pairs):
-    """Medians, and the ratio a:b of each figure with its quartiles."""
+    """Medians, and the ratio a:b of each figure with its quartiles; of what was lost, the mean."""
     out = {"pairs": len(pairs)}
-    for figure in ("mpps", "cycles"):
+    for figure in FIGURES:
         both = [(pair["a"][figure], pair["b"][figure]) for pair in pairs]
+        if figure == "lost" and both:
+            out[figure] = {"a": statistics.fmean(a for a, _ in both), "b": statistics.fmean(b for _, b in both)}
+            continue
         both = [(a, b) for a, b in both if a and b]
         if not both:
             continue

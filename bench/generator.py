@@ -9,15 +9,15 @@ from contestants import BUILD, CONTROL
 
 
 class Generator:
-    """Port 2i and 2i+1 belong to contestants[i]. packed: packed in-order rings."""
+    """Port 2i and 2i+1 belong to contestants[i]. packed: packed in-order rings. ring: packets in a ring."""
 
-    def __init__(self, contestants, directory, packed=False):
+    def __init__(self, contestants, directory, packed=False, ring=256):
         devices = []
         for contestant in contestants:
             for port in contestant.ports:
                 number = len(devices)
-                devices.append("--vdev=virtio_user%d,%s,queues=1,queue_size=256,mac=52:54:00:00:00:%02x%s" % (
-                    number, port, number + 16, ",packed_vq=1,in_order=1" if packed else ""))
+                devices.append("--vdev=virtio_user%d,%s,queues=1,queue_size=%d,mac=52:54:00:00:00:%02x%s" % (
+                    number, port, ring, number + 16, ",packed_vq=1,in_order=1" if packed else ""))
         command = [BUILD + "/bench/msh-generator", "-l", str(CONTROL), "-m", "512", "--in-memory", "--single-file-segments",
                    "--no-pci", "--log-level=error",
                    "--file-prefix=generator-" + os.path.basename(directory)] + devices + ["--"]

@@ -25,6 +25,38 @@ def contest_table(contests):
     return "\n".join(lines)
 
 
+def latency_table(contests):
+    """Of the workloads at a given rate; "" when there are none."""
+    rows = []
+    for peer, workloads in contests.items():
+        for name, one in workloads.items():
+            if "p50" not in one:
+                continue
+            figures = [one[key] for key in ("p50", "p90", "p99", "p99.9")]
+            rows.append("| %s | %s, %.1f Mpps | %s | %s | %.2f (%.2f-%.2f) | %.1f | %.1f |" % (
+                peer, name, one["mpps"]["a"], " / ".join("%.1f" % figure["a"] for figure in figures),
+                " / ".join("%.1f" % figure["b"] for figure in figures), figures[0]["ratio"], figures[0]["low"],
+                figures[0]["high"], one["lost"]["a"] * 1e6, one["lost"]["b"] * 1e6))
+    if not rows:
+        return ""
+    return "\n".join(["| mshswitch beside | traffic | us, ours: p50 / p90 / p99 / p99.9 | theirs | ratio of p50 (quartiles) "
+                      "| lost, ppm: ours | theirs |", "|---|---|---|---|---|---|---|"] + rows)
+
+
+def loss_table(found):
+    lines = ["| without loss | Mpps | long run at 80 % | sent | lost | found no room | counters |",
+             "|---|---|---|---|---|---|---|"]
+    for name, one in found.items():
+        if "long" not in one:
+            lines.append("| %s | none found | | | | | |" % name)
+            continue
+        run = one["long"]
+        lines.append("| %s | %.2f | %.0f s, %.2f Mpps | %d | %d | %d | %s |" % (
+            name, one["mpps"], run["seconds"], run["mpps"], run["all_sent"], run["lost"], run["refused"],
+            "; ".join(one["disagreements"]) or "agree to the packet"))
+    return "\n".join(lines)
+
+
 def contest_picture(contests):
     """An SVG with a bar for each ratio of cycles a packet, a tick for each quartile, and a line at 1."""
     rows = [(peer + ", " + name, one["cycles"]) for peer, workloads in contests.items()

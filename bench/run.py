@@ -16,11 +16,13 @@ import contestants
 from contest import WORKLOADS, contest, summary
 from effect import effect, met
 from instructions import show as show_instructions
-from report import contest_picture, contest_table, effect_table
+from loss import loss
+from report import contest_picture, contest_table, effect_table, latency_table, loss_table
 
 PAGES = "/proc/sys/vm/nr_hugepages"
 HUGEPAGES = 1100  # of 2 MB: two contestants and the generator
-QUICK = ("64 B, 1 flow", "64 B, 10k flows", "1518 B")
+QUICK = ("64 B, 1 flow", "64 B, 10k flows", "1518 B", "64 B, half load")
+LOSS = ("64 B, 1 flow", "64 B, 10k flows", "1518 B", "IMIX")
 PEERS = {re.sub(r"\W+", "-", peer.name.lower() if isinstance(peer.name, str) else "testpmd-" + peer.mode): peer
          for peer in contestants.ALL[1:]}
 
@@ -68,13 +70,27 @@ def run_contests(options):
             pairs = contest(contestants.Mshswitch, peer, workloads, pairs=options.pairs, starts=3, ms=options.ms, packed=options.packed,
                             tell=lambda text: print("  " + text, flush=True) if options.verbose else None)
             results[name] = {workload: summary(found) for workload, found in pairs.items()}
-            print(contest_table({name: results[name]}), flush=True)
+            print(contest_tables({name: results[name]}), flush=True)
     return results
+
+
+def contest_tables(results):
+    return "\n\n".join(filter(None, [contest_table(results), latency_table(results)]))
+
+
+def run_loss(options):
+    """Results, and whether every counter agreed."""
+    names = options.workloads or (LOSS[:1] if options.quick else LOSS)
+    with hugepages():
+        found = loss({name: WORKLOADS[name] for name in names}, options.ms, options.seconds,
+                     tell=lambda text: print("  " + text, flush=True) if options.verbose else None)
+    print(loss_table(found), flush=True)
+    return found, not any(one.get("disagreements") for one in found.values())
 
 
 def main():
     parser = argparse.ArgumentParser(prog="dev bench", description="Measure the switch, alone and beside others.")
-    parser.add_argument("what", nargs="*", choices=["instructions", "effect", "contests", []], default=[],
+    parser.add_argument("what", nargs="*", choices=["instructions", "effect", "contests", "loss", []], default=[],
                         help="default: all")
     parser.add_argument("--store", action="store_true", help="compare later instructions with those of now")
     parser.add_argument("--quick", action="store_true", help="a few minutes: fewer pairs, shorter slices, three workloads")
@@ -83,6 +99,7 @@ def main():
     parser.add_argument("--packed", action="store_true", help="packed in-order rings in place of split ones")
     parser.add_argument("--pairs", type=int, help="pairs of slices (15, quick: 6)")
     parser.add_argument("--ms", type=int, help="length of a slice (1000, quick: 400)")
+    parser.add_argument("--seconds", type=int, help="length of the long run without loss (60, quick: 10)")
     parser.add_argument("--samples", type=int, default=500, help="commands of each kind for the effect (%(default)s)")
     parser.add_argument("--force", action="store_true", help="also on a busy machine; the results say so")
     parser.add_argument("--verbose", action="store_true", help="tell each pair")
@@ -90,6 +107,7 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("SIGTERM"))  # so that what cleans up runs
     options.pairs = options.pairs or (6 if options.quick else 15)
     options.ms = options.ms or (400 if options.quick else 1000)
+    options.seconds = options.seconds or (10 if options.quick else 60)
     options.against = options.against or [word for word, peer in PEERS.items() if peer.is_there()]
     status = 0
     if "instructions" in options.what or not options.what:
@@ -109,7 +127,11 @@ def main():
             status = 1
     if "contests" in options.what or not options.what:
         result["contests"] = run_contests(options)
-        text.append(contest_table(result["contests"]))
+        text.append(contest_tables(result["contests"]))
+    if "loss" in options.what or not options.what:
+        result["loss"], agreed = run_loss(options)
+        text.append(loss_table(result["loss"]))
+        status = status if agreed else 1
     directory = contestants.BUILD + "/bench"
     os.makedirs(directory, exist_ok=True)
     with open(directory + "/results.json", "w") as stream:

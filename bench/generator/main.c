@@ -29,7 +29,7 @@
 
 #define LINE_BYTES 4096
 #define POOL_PACKETS 16383
-#define RING 256
+#define RING 1024 /* a device with less takes less */
 
 static struct rte_mempool *pool;
 

@@ -7,7 +7,8 @@
 #include <string.h>
 
 #define BURST 32
-#define DRAIN_MS 20 /* stragglers come within */
+#define DRAIN_MS 20 /* nothing for so long: no straggler comes any more */
+#define DRAINS_MAX 10
 #define STAMP_EVERY 16
 
 struct state {
@@ -121,6 +122,19 @@ receive_for(struct state *s, unsigned int ms)
 		receive(s);
 }
 
+/* Until nothing comes any more; and wait longer for what must come. */
+static void
+drain(struct state *s, uint64_t expected)
+{
+	uint64_t before = UINT64_MAX;
+	for (unsigned int i = 0; i < DRAINS_MAX && (s->result->all_received != before ||
+							   s->result->all_received < expected);
+		i++) {
+		before = s->result->all_received;
+		receive_for(s, DRAIN_MS);
+	}
+}
+
 /* A frame back along each route, so that what learns MACs knows where they are. */
 static int
 announce(struct state *s)
@@ -155,7 +169,7 @@ run_traffic(struct run *run, struct rte_mempool *pool, struct result *result)
 		}
 	if (announce(&s) != 0)
 		return -1;
-	receive_for(&s, DRAIN_MS);
+	drain(&s, run->routes);
 	result->all_received = 0;
 	int rc = send_for(&s, run->warmup);
 	s.counting = true;
@@ -164,6 +178,6 @@ run_traffic(struct run *run, struct rte_mempool *pool, struct result *result)
 		rc = send_for(&s, run->ms);
 	result->seconds = (double)(rte_rdtsc() - start) / (double)rte_get_tsc_hz();
 	s.counting = false;
-	receive_for(&s, DRAIN_MS);
+	drain(&s, 0);
 	return rc;
 }

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The search for the highest rate without loss, on rigs that lose as told."""
+
+import os
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "bench"))
+import loss  # noqa: E402
+
+
+class FakeRig:
+    """Loses above `most` packets a second, and below in each run of which noise() says so."""
+
+    def __init__(self, most, full=10e6, noise=lambda run: False, made=1.0):
+        self.most, self.full, self.noise, self.made, self.runs = most, full, noise, made, 0
+
+    def run(self, rate, ms, workload):
+        self.runs += 1
+        seconds = ms / 1000
+        sent = int((float(rate) or self.full) * self.made * seconds)
+        lost = 1 if float(rate) > self.most or self.noise(self.runs) else 0
+        return {"sent": sent, "received": sent - lost, "lost": lost, "refused": 0, "seconds": seconds}
+
+
+def search(rig):
+    return loss.search(rig, {}, 1000, lambda text: None)
+
+
+@pytest.mark.parametrize("most", [10e6, 7.3e6, 0.2e6])
+def test_finds_it(most):
+    assert 0 <= most - search(FakeRig(most)) <= 10e6 * loss.PRECISION
+
+
+def test_none():
+    assert search(FakeRig(0)) == 0
+
+
+def test_noise_is_tried_again():
+    """What the machine takes away in two of three runs changes nothing."""
+    assert 0 <= 6e6 - search(FakeRig(6e6, noise=lambda run: run % 3 != 0)) <= 10e6 * loss.PRECISION
+
+
+def test_a_rate_that_was_not_made_is_not_found():
+    assert search(FakeRig(10e6, made=0.9)) == 0
+
+
+def test_counters():
+    switch = {"switch received": 10, "switch forwarded": 9, "switch dropped": 1, "switch sent": 9}
+    result = {"all_sent": 10, "all_received": 9, "switch": switch}
+    assert loss.disagreements(result) == []
+    assert loss.disagreements(dict(result, all_sent=11)) == ["generator sent 11, switch received 10"]
+    assert len(loss.disagreements(dict(result, switch=dict(switch, **{"switch sent": 8})))) == 2
