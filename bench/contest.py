@@ -50,7 +50,8 @@ def with_rate(generator, contestants, workload, ms):
     load = workload.pop("load", None)
     if load is not None:
         full = dict(workload, latency=0)
-        most = [slice_of(generator, index, contestant, full, ms)["mpps"] for index, contestant in enumerate(contestants)]
+        most = [slice_of(generator, index, contestant, full, ms)["mpps"]
+                for index, contestant in enumerate(contestants)]
         workload["rate"] = "%.0f" % (load * min(most) * 1e6)
     return workload
 

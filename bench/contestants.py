@@ -4,6 +4,9 @@
     name                    as reports call it
     start(directory)        makes the processes; the ports' sockets are there when it returns
     ports                   their devices for the generator, as DPDK --vdev without the name and MAC
+    driver                  of these devices
+    namespace               of the network that they are in, or None
+    frame_max               bytes with FCS of the longest frame that it takes
     pids()                  what SIGSTOP and SIGCONT hold and let go
     cycles()                (busy TSC cycles, packets) so far, or None
     stop()"""
@@ -27,6 +30,7 @@ class Contestant:
         self.processes, self.ports, self.options = [], [], options
 
     program = None  # that it needs; None: always there
+    driver, namespace, frame_max = "virtio_user", None, 9018
 
     @classmethod
     def is_there(cls):
@@ -179,4 +183,50 @@ class Ovs(Contestant):
         return (int(busy[1]) if busy else 0), (int(packets[1]) if packets else 0)
 
 
-ALL = [Mshswitch, Testpmd, TestpmdMac, Ovs]
+class LinuxBridge(Contestant):
+    """The kernel's bridge in a namespace, between veths whose other ends the generator has by AF_PACKET. What comes
+    from the generator is handed to core WORKER (RPS), which does the rest in its soft interrupts."""
+
+    name = "Linux bridge"
+    program = "ip"
+    driver = "net_af_packet"
+    frame_max = 1518  # the rings' slots are of 2 KB: longer ones cost short frames
+
+    def start(self, directory):
+        self.namespace = os.path.basename(directory)
+        self.ip("netns", "add", self.namespace)
+        self.inside("for what in all default; do echo 1 >/proc/sys/net/ipv6/conf/$what/disable_ipv6; done")
+        self.ip("-n", self.namespace, "link", "add", "br0", "up", "type", "bridge", "mcast_snooping", "0")
+        for port in ("port-a", "port-b"):
+            self.ip("-n", self.namespace, "link", "add", "name", port, "type", "veth",
+                    "peer", "name", "generator-" + port[-1])
+            self.ip("-n", self.namespace, "link", "set", port, "master", "br0", "up")
+            self.ip("-n", self.namespace, "link", "set", "generator-" + port[-1], "up")
+            self.inside("echo %x >/sys/class/net/%s/queues/rx-0/rps_cpus" % (1 << WORKER, port))
+            self.ports.append("iface=generator-%s,qdisc_bypass=1" % port[-1])
+        self.inside(self.options.get("script", ":"))
+        wait_for(lambda: self.inside("cat /sys/class/net/*/brport/state").split() == ["3", "3"], 5,
+                 "the bridge does not forward")
+
+    @staticmethod
+    def ip(*words):
+        return subprocess.run(["ip", *words], check=True, stdout=subprocess.PIPE, text=True).stdout
+
+    def inside(self, script):
+        return self.ip("netns", "exec", self.namespace, "sh", "-ec", script)
+
+    def cycles(self):
+        """Of soft interrupts on core WORKER, at 1/100 s, as many TSC cycles as the kernel says are in a second."""
+        with open("/proc/stat") as stream:
+            ticks = int(re.search(r"cpu%d (.*)" % WORKER, stream.read())[1].split()[6])
+        with open("/proc/cpuinfo") as stream:
+            hertz = float(re.search(r"bogomips\s*: (.*)", stream.read())[1]) * 1e6 / 2
+        packets = self.inside("cat /sys/class/net/port-?/statistics/rx_packets").split()
+        return ticks * hertz / os.sysconf("SC_CLK_TCK"), sum(map(int, packets))
+
+    def stop(self):
+        if self.namespace:
+            subprocess.run(["ip", "netns", "del", self.namespace], check=False)
+
+
+ALL = [Mshswitch, Testpmd, TestpmdMac, Ovs, LinuxBridge]

@@ -12,15 +12,20 @@ class Generator:
     """Port 2i and 2i+1 belong to contestants[i]. packed: packed in-order rings. ring: packets in a ring."""
 
     def __init__(self, contestants, directory, packed=False, ring=256):
-        devices = []
+        devices, namespaces = [], []
+        rest = {"virtio_user": ",queues=1,queue_size=%d,mac=52:54:00:00:00:%%02x" % ring + (
+            ",packed_vq=1,in_order=1" if packed else "")}
         for contestant in contestants:
             for port in contestant.ports:
                 number = len(devices)
-                devices.append("--vdev=virtio_user%d,%s,queues=1,queue_size=%d,mac=52:54:00:00:00:%02x%s" % (
-                    number, port, ring, number + 16, ",packed_vq=1,in_order=1" if packed else ""))
-        command = [BUILD + "/bench/msh-generator", "-l", str(CONTROL), "-m", "512", "--in-memory", "--single-file-segments",
-                   "--no-pci", "--log-level=error",
-                   "--file-prefix=generator-" + os.path.basename(directory)] + devices + ["--"]
+                more = rest[contestant.driver] % (number + 16) if contestant.driver in rest else ""
+                devices.append("--vdev=%s%d,%s%s" % (contestant.driver, number, port, more))
+            namespaces += [contestant.namespace] if contestant.namespace else []
+        assert len(namespaces) <= 1, "the generator is in one namespace"
+        command = ["nsenter", "--net=/run/netns/" + namespaces[0]] if namespaces else []
+        command += [BUILD + "/bench/msh-generator", "-l", str(CONTROL), "-m", "512", "--in-memory",
+                    "--single-file-segments", "--no-pci", "--log-level=error",
+                    "--file-prefix=generator-" + os.path.basename(directory)] + devices + ["--"]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                         env=dict(os.environ, RUNTIME_DIRECTORY=directory), process_group=0)
         self.read()

@@ -39,8 +39,8 @@ def latency_table(contests):
                 figures[0]["high"], one["lost"]["a"] * 1e6, one["lost"]["b"] * 1e6))
     if not rows:
         return ""
-    return "\n".join(["| mshswitch beside | traffic | us, ours: p50 / p90 / p99 / p99.9 | theirs | ratio of p50 (quartiles) "
-                      "| lost, ppm: ours | theirs |", "|---|---|---|---|---|---|---|"] + rows)
+    return "\n".join(["| mshswitch beside | traffic | us, ours: p50 / p90 / p99 / p99.9 | theirs "
+                      "| ratio of p50 (quartiles) | lost, ppm: ours | theirs |", "|---|---|---|---|---|---|---|"] + rows)
 
 
 def loss_table(found):
