@@ -7,6 +7,7 @@
     driver                  of these devices
     namespace               of the network that they are in, or None
     frame_max               bytes with FCS of the longest frame that it takes
+    filters                 whether it can drop what the rules (rules.RuleSet, or None) that it is made with say
     pids()                  what SIGSTOP and SIGCONT hold and let go
     cycles()                (busy TSC cycles, packets) so far, or None
     stop()"""
@@ -19,18 +20,20 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "tests", "lib"))
+import rules as rule_sets  # noqa: E402
 from switch import BUILD, Switch, wait_for  # noqa: E402, F401
 
 CONTROL, WORKER = 0, 1  # cores: that of the generator too, and that of the contestants' loops
 MEMORY_MB = 256
+PORT_MAC = "52:54:00:00:00:%02x"  # of the generator's virtio ports: 16 and so on
 
 
 class Contestant:
-    def __init__(self, **options):
-        self.processes, self.ports, self.options = [], [], options
+    def __init__(self, rules=None):
+        self.processes, self.ports, self.rules = [], [], rules
 
     program = None  # that it needs; None: always there
-    driver, namespace, frame_max = "virtio_user", None, 9018
+    driver, namespace, frame_max, filters = "virtio_user", None, 9018, False
 
     @classmethod
     def is_there(cls):
@@ -68,7 +71,10 @@ class Contestant:
 
 
 class Mshswitch(Contestant):
+    """Always the first contestant: what its VM is follows from the generator's first ports."""
+
     name = "mshswitch"
+    filters = True
     switch = None
 
     def start(self, directory):
@@ -78,7 +84,7 @@ class Mshswitch(Contestant):
             path = "%s/%s" % (self.switch.dir, port)
             self.switch.ctl("port add %s vhost %s" % (port, path))
             self.ports.append("path=" + path)
-        for command in self.options.get("commands", ()):
+        for command in rule_sets.commands(self.rules, PORT_MAC % 17) if self.rules else ():
             self.switch.ctl(command)
 
     def pids(self):
@@ -140,6 +146,7 @@ class Ovs(Contestant):
 
     name = "OVS-DPDK"
     program = "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk"
+    filters = True
 
     def start(self, directory):
         self.dir = directory + "/ovs"
@@ -165,8 +172,9 @@ class Ovs(Contestant):
                        "mtu_request=9000")
             wait_for(lambda: os.path.exists("%s/%s" % (self.dir, port)), 10, "no socket of OVS")
             self.ports.append("path=%s/%s" % (self.dir, port))
-        for command in self.options.get("flows", ()):
-            subprocess.run(["ovs-ofctl", "add-flow", "br0", command], env=self.env, check=True)
+        if self.rules:
+            subprocess.run(["ovs-ofctl", "add-flows", "br0", "-"], env=self.env, check=True, text=True,
+                           input="\n".join(rule_sets.flows(self.rules)))
 
     def vsctl(self, *words):
         subprocess.run(["ovs-vsctl", "--timeout=30", "--db=" + self.db, *words], env=self.env, check=True)
@@ -190,6 +198,7 @@ class LinuxBridge(Contestant):
     name = "Linux bridge"
     program = "ip"
     driver = "net_af_packet"
+    filters = True  # by nftables
     frame_max = 1518  # the rings' slots are of 2 KB: longer ones cost short frames
 
     def start(self, directory):
@@ -204,16 +213,17 @@ class LinuxBridge(Contestant):
             self.ip("-n", self.namespace, "link", "set", "generator-" + port[-1], "up")
             self.inside("echo %x >/sys/class/net/%s/queues/rx-0/rps_cpus" % (1 << WORKER, port))
             self.ports.append("iface=generator-%s,qdisc_bypass=1" % port[-1])
-        self.inside(self.options.get("script", ":"))
+        if self.rules:
+            self.inside("nft -f -", rule_sets.nftables(self.rules))
         wait_for(lambda: self.inside("cat /sys/class/net/*/brport/state").split() == ["3", "3"], 5,
                  "the bridge does not forward")
 
     @staticmethod
-    def ip(*words):
-        return subprocess.run(["ip", *words], check=True, stdout=subprocess.PIPE, text=True).stdout
+    def ip(*words, text=None):
+        return subprocess.run(["ip", *words], check=True, stdout=subprocess.PIPE, text=True, input=text).stdout
 
-    def inside(self, script):
-        return self.ip("netns", "exec", self.namespace, "sh", "-ec", script)
+    def inside(self, script, text=None):
+        return self.ip("netns", "exec", self.namespace, "sh", "-ec", script, text=text)
 
     def cycles(self):
         """Of soft interrupts on core WORKER, at 1/100 s, as many TSC cycles as the kernel says are in a second."""

@@ -5,16 +5,17 @@ import json
 import os
 import subprocess
 
-from contestants import BUILD, CONTROL
+from contestants import BUILD, CONTROL, PORT_MAC
 
 
 class Generator:
-    """Port 2i and 2i+1 belong to contestants[i]. packed: packed in-order rings. ring: packets in a ring."""
+    """Port 2i and 2i+1 belong to contestants[i]. packed: packed in-order rings. ring: packets in a ring. huge: take
+    hugepages."""
 
-    def __init__(self, contestants, directory, packed=False, ring=256):
+    def __init__(self, contestants, directory, packed=False, ring=256, huge=True):
         devices, namespaces = [], []
-        rest = {"virtio_user": ",queues=1,queue_size=%d,mac=52:54:00:00:00:%%02x" % ring + (
-            ",packed_vq=1,in_order=1" if packed else "")}
+        rest = {"virtio_user": ",queues=1,queue_size=%d,mac=%s%s" % (
+            ring, PORT_MAC, ",packed_vq=1,in_order=1" if packed else "")}
         for contestant in contestants:
             for port in contestant.ports:
                 number = len(devices)
@@ -23,9 +24,9 @@ class Generator:
             namespaces += [contestant.namespace] if contestant.namespace else []
         assert len(namespaces) <= 1, "the generator is in one namespace"
         command = ["nsenter", "--net=/run/netns/" + namespaces[0]] if namespaces else []
-        command += [BUILD + "/bench/msh-generator", "-l", str(CONTROL), "-m", "512", "--in-memory",
-                    "--single-file-segments", "--no-pci", "--log-level=error",
-                    "--file-prefix=generator-" + os.path.basename(directory)] + devices + ["--"]
+        command += [BUILD + "/bench/msh-generator", "-l", str(CONTROL), "--no-pci", "--log-level=error"]
+        command += ["-m", "512", "--in-memory", "--single-file-segments"] if huge else ["-m", "256", "--no-huge"]
+        command += ["--file-prefix=generator-" + os.path.basename(directory)] + devices + ["--"]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                         env=dict(os.environ, RUNTIME_DIRECTORY=directory), process_group=0)
         self.read()
@@ -43,7 +44,8 @@ class Generator:
         """One run through contestants[contestant]; words are those of the generator, see generator/main.c."""
         first = 2 * contestant
         routes = "%d:%d" % (first, first + 1) + (",%d:%d" % (first + 1, first) if both else "")
-        words = ["routes=" + routes] + ["%s=%s" % item for item in words.items()]
+        words = ["routes=" + routes] + ["%s=%s" % (name, one) for name, value in words.items()
+                                        for one in (value if isinstance(value, list) else [value])]
         self.process.stdin.write(" ".join(words) + "\n")
         self.process.stdin.flush()
         return self.read()

@@ -14,8 +14,22 @@ RING = 1024
 TRIES = 3  # what the machine takes away looks like loss, never like its absence: one good run of these is enough
 
 
+def counters(switch):
+    a, b = switch.port("a"), switch.port("b")
+    return {"switch received": a["rx_packets"], "switch forwarded": a["forwarded"], "switch dropped": a["dropped"],
+            "switch sent": b["tx_packets"]}
+
+
+def run(switch, generator, **words):
+    """The generator's result, with what the switch counted meanwhile."""
+    before = counters(switch)
+    result = generator.run(0, **words)
+    after = counters(switch)
+    return dict(result, switch={name: after[name] - before[name] for name in after})
+
+
 class Rig:
-    """The switch with a generator, and counters of both."""
+    """The switch with a generator."""
 
     def __init__(self):
         self.directory = tempfile.mkdtemp(prefix="msh-loss-", dir="/tmp")
@@ -36,18 +50,8 @@ class Rig:
         self.contestant.stop()
         shutil.rmtree(self.directory, ignore_errors=True)
 
-    def counters(self):
-        a, b = (self.contestant.switch.port(name) for name in "ab")
-        return {"switch received": a["rx_packets"], "switch forwarded": a["forwarded"],
-                "switch dropped": a["dropped"], "switch sent": b["tx_packets"]}
-
-    def run(self, rate, ms, workload):
-        """The generator's result, with what the switch counted meanwhile."""
-        before = self.counters()
-        result = self.generator.run(0, ms=ms, rate=rate, **workload)
-        after = self.counters()
-        result["switch"] = {name: after[name] - before[name] for name in after}
-        return result
+    def run(self, rate, ms, workload, drain=20):
+        return run(self.contestant.switch, self.generator, ms=ms, rate=rate, drain=drain, **workload)
 
 
 def trouble(result, rate):
@@ -95,6 +99,6 @@ def loss(workloads, ms, seconds, tell=lambda text: None):
             found[name] = {"mpps": rate / 1e6}
             if rate == 0:
                 continue
-            result = rig.run("%.0f" % (rate * PART), seconds * 1000, workload)
+            result = rig.run("%.0f" % (rate * PART), seconds * 1000, workload, drain=500)
             found[name].update(long=result, disagreements=disagreements(result))
     return found

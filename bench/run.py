@@ -10,9 +10,11 @@ import os
 import re
 import signal
 import sys
+import tempfile
 import time
 
 import contestants
+import rules as rule_sets
 from contest import WORKLOADS, contest, summary
 from effect import effect, met
 from instructions import show as show_instructions
@@ -59,25 +61,51 @@ def hugepages():
             stream.write(before)
 
 
+def captures(paths):
+    """The files, with those of directories."""
+    found = []
+    for path in paths:
+        inside = [os.path.join(path, name) for name in sorted(os.listdir(path))] if os.path.isdir(path) else [path]
+        found += [name for name in inside if os.path.isfile(path) or name.endswith((".pcap", ".pcapng"))]
+    return found
+
+
+def traffic_of(options, directory):
+    """(workloads, rules or None) of the options."""
+    workloads, rules = {}, None
+    if options.rules:
+        name, rules = os.path.basename(options.rules).split(".")[0], rule_sets.RuleSet(options.rules)
+        for kind, headers in (("hits", rules.hits), ("misses", rules.misses)):
+            rule_sets.write(headers, directory + "/" + kind)
+            workloads["64 B, %d filters of %s, %s" % (len(rules.filters), name, kind)] = {
+                "size": 64, "headers": directory + "/" + kind, "order": "random", "blocked": kind == "hits"}
+    if options.pcaps:
+        workloads[", ".join(map(os.path.basename, options.pcaps))] = {"pcap": captures(options.pcaps)}
+    if options.workloads or not workloads:
+        names = options.workloads or (QUICK if options.quick else WORKLOADS)
+        workloads.update((name, WORKLOADS[name]) for name in names)
+    return workloads, rules
+
+
 def teller(options):
     return lambda text: print("  " + text, flush=True) if options.verbose else None
 
 
 def longest(workload):
-    return 1518 if workload["size"] == "imix" else workload["size"]
+    return workload["size"] if isinstance(workload.get("size"), int) else 1518
 
 
 def run_contests(options):
-    workloads = {name: WORKLOADS[name] for name in options.workloads or (QUICK if options.quick else WORKLOADS)}
     results, tell = {}, teller(options)
-    with hugepages():
+    with hugepages(), tempfile.TemporaryDirectory(prefix="msh-traffic-", dir="/tmp") as directory:
+        workloads, rules = traffic_of(options, directory)
         for word in options.against:
             peer = PEERS[word]
             name = peer().name
             print("beside %s:" % name, flush=True)
             fits = {key: value for key, value in workloads.items() if longest(value) <= peer.frame_max}
-            pairs = contest(contestants.Mshswitch, peer, fits, pairs=options.pairs, starts=3, ms=options.ms,
-                            packed=options.packed, tell=tell)
+            pairs = contest(lambda: contestants.Mshswitch(rules), lambda: peer(rules), fits, pairs=options.pairs,
+                            starts=3, ms=options.ms, packed=options.packed, tell=tell)
             results[name] = {workload: summary(found) for workload, found in pairs.items()}
             print(contest_tables({name: results[name]}), flush=True)
     return results
@@ -104,6 +132,9 @@ def main():
     parser.add_argument("--quick", action="store_true", help="a few minutes: fewer pairs, shorter slices, three workloads")
     parser.add_argument("--against", action="append", choices=list(PEERS), help="only beside these; may be repeated")
     parser.add_argument("--workload", action="append", dest="workloads", choices=list(WORKLOADS), help="only this traffic")
+    parser.add_argument("--rules", metavar="FILE", help="filters and traffic from a rule set of ClassBench's form")
+    parser.add_argument("--pcap", action="append", dest="pcaps", metavar="FILE", default=[],
+                        help="the frames of this capture, or of all in a directory, as traffic; may be repeated")
     parser.add_argument("--packed", action="store_true", help="packed in-order rings in place of split ones")
     parser.add_argument("--pairs", type=int, help="pairs of slices (15, quick: 6)")
     parser.add_argument("--ms", type=int, help="length of a slice (1000, quick: 400)")

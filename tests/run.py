@@ -105,7 +105,7 @@ EVERYTHING = [
     ("build with gcc", lambda: build("build", "gcc", [])),
     ("unit tests", lambda: unit("build")),
     ("the guest image", lambda: (0, 1, 0) if run(["guest/image/build"], output=False) else (1, 0, 0)),
-    ("instructions a packet", lambda: pytest("tests/bench")),
+    ("benchmarks themselves", lambda: pytest("tests/bench")),
     ("end to end", lambda: pytest("tests/e2e")),
     ("virtual machines", lambda: pytest("tests/vm")),
     ("build with clang and fuzzers", lambda: build("build-fuzz", "clang", ["-Dfuzz=true"])),
@@ -121,7 +121,7 @@ def selection(pattern):
     return [
         ("build", lambda: build("build", "gcc", [])),
         ("unit tests", lambda: unit("build", pattern)),
-        ("instructions a packet", lambda: pytest("tests/bench", options=["-k", pattern])),
+        ("benchmarks themselves", lambda: pytest("tests/bench", options=["-k", pattern])),
         ("end to end", lambda: pytest("tests/e2e", options=["-k", pattern])),
         ("virtual machines", lambda: pytest("tests/vm", options=["-k", pattern])),
     ]

@@ -8,11 +8,13 @@
  *   routes=0:1,1:0   from port to port (default 0:1)
  *   size=64          bytes with FCS; a list is taken in turn; imix
  *   flows=1          UDP flows, told apart by source address and port
- *   order=seq        or random
- *   pcap=FILE        its frames in turn, with the MACs of the ports, instead of size and flows
+ *   order=seq        of flows, headers or frames; or random
+ *   headers=FILE     lines "PROTOCOL SOURCE PORT DESTINATION PORT" in place of flows
+ *   pcap=FILE        its frames in place of these, with the MACs of the ports; one or more files
  *   rate=0           packets a second of all routes; 0: as many as the rings take
  *   ms=1000          counted, after
  *   warmup=50        ms that are not
+ *   drain=20         nothing comes for so many ms: nothing will
  *   latency=0        1: stamp one packet of 16 */
 
 #include "run.h"
@@ -27,7 +29,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LINE_BYTES 4096
+#define LINE_BYTES 65536
 #define POOL_PACKETS 16383
 #define RING 1024 /* a device with less takes less */
 
@@ -92,6 +94,8 @@ parse_word(struct run *run, char *word, char *error, size_t size)
 	*value++ = '\0';
 	if (strcmp(word, "pcap") == 0)
 		return traffic_capture(&run->traffic, value, error, size);
+	if (strcmp(word, "headers") == 0)
+		return traffic_headers(&run->traffic, value, error, size);
 	if (strcmp(word, "routes") == 0)
 		rc = parse_routes(run, value);
 	else if (strcmp(word, "size") == 0)
@@ -106,6 +110,8 @@ parse_word(struct run *run, char *word, char *error, size_t size)
 		rc = (run->ms = (unsigned int)strtoul(value, NULL, 10)) > 0 ? 0 : -1;
 	else if (strcmp(word, "warmup") == 0)
 		rc = (run->warmup = (unsigned int)strtoul(value, NULL, 10)) < 60000 ? 0 : -1;
+	else if (strcmp(word, "drain") == 0)
+		rc = (run->drain = (unsigned int)strtoul(value, NULL, 10)) > 0 ? 0 : -1;
 	else if (strcmp(word, "latency") == 0)
 		rc = (run->latency = strcmp(value, "1") == 0) || strcmp(value, "0") == 0 ? 0 : -1;
 	if (strcmp(word, "order") == 0)
@@ -142,7 +148,7 @@ static json_t *
 run_line(char *line)
 {
 	static struct result result;
-	struct run run = {.ms = 1000, .warmup = 50, .traffic.flows = 1};
+	struct run run = {.ms = 1000, .warmup = 50, .drain = 20, .traffic.flows = 1};
 	char error[512], *rest;
 	json_t *answer = NULL;
 	int rc = parse_routes(&run, "0:1");

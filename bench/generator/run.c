@@ -7,8 +7,9 @@
 #include <string.h>
 
 #define BURST 32
-#define DRAIN_MS 20 /* nothing for so long: no straggler comes any more */
+#define ANNOUNCE_MS 100 /* whoever did not pass it on by then does not */
 #define DRAINS_MAX 10
+#define DRAIN_POLLS 1000
 #define STAMP_EVERY 16
 
 struct state {
@@ -17,7 +18,9 @@ struct state {
 	struct result *result;
 	bool counting;
 	uint16_t port[PORTS_MAX]; /* that receive */
+	bool is_end[PORTS_MAX];   /* of a route; the others hear only what was announced */
 	unsigned int ports;
+	uint64_t heard; /* by all of them */
 	uint64_t due, stamps;
 };
 
@@ -29,6 +32,11 @@ receive(struct state *s)
 		uint16_t n = rte_eth_rx_burst(s->port[i], 0, packets, BURST);
 		if (n == 0)
 			continue;
+		s->heard += n;
+		if (!s->is_end[i]) {
+			rte_pktmbuf_free_bulk(packets, n);
+			continue;
+		}
 		uint64_t now = s->run->latency ? rte_rdtsc() : 0;
 		for (uint16_t p = 0; p < n; p++) {
 			if (s->counting)
@@ -114,24 +122,22 @@ send_for(struct state *s, unsigned int ms)
 	return 0;
 }
 
+/* Until *count is what is expected, or nothing has come for so many ms. */
 static void
-receive_for(struct state *s, unsigned int ms)
+drain(struct state *s, const uint64_t *count, uint64_t expected, unsigned int ms)
 {
-	uint64_t end = rte_rdtsc() + rte_get_tsc_hz() / 1000 * ms;
-	while (rte_rdtsc() < end)
+	uint64_t now = rte_rdtsc(), last = now, quiet = rte_get_tsc_hz() / 1000 * ms;
+	uint64_t end = now + quiet * DRAINS_MAX;
+	unsigned int polls = 0; /* in vain: time may have passed without us */
+	while (*count < expected && (now - last < quiet || polls < DRAIN_POLLS) && now < end) {
+		uint64_t before = *count;
 		receive(s);
-}
-
-/* Until nothing comes any more; and wait longer for what must come. */
-static void
-drain(struct state *s, uint64_t expected)
-{
-	uint64_t before = UINT64_MAX;
-	for (unsigned int i = 0; i < DRAINS_MAX && (s->result->all_received != before ||
-							   s->result->all_received < expected);
-		i++) {
-		before = s->result->all_received;
-		receive_for(s, DRAIN_MS);
+		polls++;
+		now = rte_rdtsc();
+		if (*count != before) {
+			last = now;
+			polls = 0;
+		}
 	}
 }
 
@@ -154,22 +160,31 @@ announce(struct state *s)
 	return 0;
 }
 
+static void
+add_port(struct state *s, uint16_t port, bool is_end)
+{
+	unsigned int i = 0;
+	while (i < s->ports && s->port[i] != port)
+		i++;
+	s->ports = RTE_MAX(s->ports, i + 1);
+	s->port[i] = port;
+	s->is_end[i] |= is_end;
+}
+
 int
 run_traffic(struct run *run, struct rte_mempool *pool, struct result *result)
 {
 	struct state s = {.run = run, .pool = pool, .result = result};
-	bool seen[PORTS_MAX] = {false};
 	memset(result, 0, sizeof(*result));
-	for (unsigned int i = 0; i < run->routes; i++)
-		for (unsigned int end = 0; end < 2; end++) {
-			uint16_t port = end == 0 ? run->route[i].to : run->route[i].from;
-			if (!seen[port])
-				s.port[s.ports++] = port;
-			seen[port] = true;
-		}
+	for (unsigned int i = 0; i < run->routes; i++) {
+		add_port(&s, run->route[i].to, true);
+		add_port(&s, run->route[i].from, false);
+	}
+	drain(&s, &s.heard, UINT64_MAX, 1); /* of an earlier run */
+	uint64_t expected = s.heard + run->routes;
 	if (announce(&s) != 0)
 		return -1;
-	drain(&s, run->routes);
+	drain(&s, &s.heard, expected, ANNOUNCE_MS);
 	result->all_received = 0;
 	int rc = send_for(&s, run->warmup);
 	s.counting = true;
@@ -178,6 +193,6 @@ run_traffic(struct run *run, struct rte_mempool *pool, struct result *result)
 		rc = send_for(&s, run->ms);
 	result->seconds = (double)(rte_rdtsc() - start) / (double)rte_get_tsc_hz();
 	s.counting = false;
-	drain(&s, 0);
+	drain(&s, &result->all_received, result->all_sent, run->drain);
 	return rc;
 }

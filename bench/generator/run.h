@@ -21,6 +21,7 @@ struct run {
 	double rate;         /* packets a second of all routes; 0: as many as are taken */
 	unsigned int ms;     /* counted */
 	unsigned int warmup; /* ms before that */
+	unsigned int drain;  /* ms: nothing for so long, and no straggler comes any more */
 	bool latency;        /* stamp packets */
 };
 

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "traffic.h"
 
-#include <pcap.h>
 #include <rte_ip.h>
+#include <rte_tcp.h>
 #include <rte_udp.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,53 +28,12 @@ traffic_sizes(struct traffic *traffic, const char *text)
 	return -1;
 }
 
-int
-traffic_capture(struct traffic *traffic, const char *path, char *error, size_t size)
-{
-	char why[PCAP_ERRBUF_SIZE];
-	pcap_t *pcap = pcap_open_offline(path, why);
-	struct pcap_pkthdr *header;
-	const uint8_t *bytes;
-	size_t used = 0, room = 0;
-	uint32_t slots = 0;
-	if (pcap == NULL) {
-		snprintf(error, size, "%s", why);
-		return -1;
-	}
-	while (pcap_next_ex(pcap, &header, &bytes) == 1) {
-		if (header->caplen < sizeof(struct rte_ether_hdr) || header->caplen > FRAME_MAX)
-			continue;
-		if (traffic->frames == slots) {
-			slots = slots * 2 + 1024;
-			traffic->frame = realloc(traffic->frame, slots * sizeof(*traffic->frame));
-		}
-		if (used + header->caplen > room) {
-			room = room * 2 + (1 << 20);
-			traffic->capture = realloc(traffic->capture, room);
-		}
-		if (traffic->frame == NULL || traffic->capture == NULL) {
-			pcap_close(pcap);
-			snprintf(error, size, "%s: no memory", path);
-			return -1;
-		}
-		memcpy(traffic->capture + used, bytes, header->caplen);
-		traffic->frame[traffic->frames].bytes = (const uint8_t *)used; /* an offset yet */
-		traffic->frame[traffic->frames++].length = (uint16_t)header->caplen;
-		used += header->caplen;
-	}
-	pcap_close(pcap);
-	for (uint32_t i = 0; i < traffic->frames; i++)
-		traffic->frame[i].bytes = traffic->capture + (size_t)traffic->frame[i].bytes;
-	if (traffic->frames == 0)
-		snprintf(error, size, "%s has no Ethernet frames", path);
-	return traffic->frames > 0 ? 0 : -1;
-}
-
 void
 traffic_free(struct traffic *traffic)
 {
 	free(traffic->frame);
 	free(traffic->capture);
+	free(traffic->header);
 	memset(traffic, 0, sizeof(*traffic));
 }
 
@@ -102,25 +60,55 @@ from_capture(struct traffic *traffic, const struct route *route, struct rte_mbuf
 {
 	const struct frame *frame = &traffic->frame[draw(traffic, traffic->frames)];
 	uint8_t *bytes = rte_pktmbuf_mtod(packet, uint8_t *);
-	memcpy(bytes, frame->bytes, frame->length);
+	memcpy(bytes, traffic->capture + frame->offset, frame->length);
 	memcpy(bytes, &route->destination, sizeof(route->destination));
 	memcpy(bytes + sizeof(route->destination), &route->source, sizeof(route->source));
 	packet->data_len = frame->length;
 	packet->pkt_len = frame->length;
 }
 
-/* The headers are written anew for each packet: 42 bytes, one cache line, as a guest's stack does.
- * The IPv4 checksum is that of a route and size, and the source's part is added. */
+static struct header
+next_header(struct traffic *traffic, const struct route *route)
+{
+	if (traffic->headers > 0)
+		return traffic->header[draw(traffic, traffic->headers)];
+	uint32_t flow = draw(traffic, traffic->flows);
+	return (struct header){
+		.source = rte_cpu_to_be_32(rte_be_to_cpu_32(route->source_ip) + (flow >> 12)),
+		.destination = route->destination_ip,
+		.source_port = rte_cpu_to_be_16((uint16_t)(1024 + (flow & 0xfff))),
+		.destination_port = RTE_BE16(9),
+		.proto = IPPROTO_UDP};
+}
+
+/* Behind the IPv4 header; of other protocols only the words that would be ports. */
+static void
+write_transport(void *at, const struct header *h, uint16_t length)
+{
+	struct rte_udp_hdr *udp = at;
+	struct rte_tcp_hdr *tcp = at;
+	if (h->proto == IPPROTO_TCP) {
+		*tcp = (struct rte_tcp_hdr){.data_off = 5 << 4, .tcp_flags = RTE_TCP_ACK_FLAG};
+		tcp->src_port = h->source_port;
+		tcp->dst_port = h->destination_port;
+	} else {
+		*udp = (struct rte_udp_hdr){.src_port = h->source_port,
+			.dst_port = h->destination_port,
+			.dgram_len = rte_cpu_to_be_16(length)};
+	}
+}
+
+/* The headers are written anew for each packet: 42 bytes of UDP, one cache line, as a guest's stack
+ * does. */
 static void
 from_flow(struct traffic *traffic, const struct route *route, struct rte_mbuf *packet)
 {
-	uint32_t flow = draw(traffic, traffic->flows);
+	const struct header h = next_header(traffic, route);
 	uint16_t size = traffic->size[traffic->next_size];
 	if (++traffic->next_size == traffic->sizes)
 		traffic->next_size = 0;
 	struct rte_ether_hdr *ether = rte_pktmbuf_mtod(packet, struct rte_ether_hdr *);
 	struct rte_ipv4_hdr *ip = (struct rte_ipv4_hdr *)(ether + 1);
-	struct rte_udp_hdr *udp = (struct rte_udp_hdr *)(ip + 1);
 	ether->dst_addr = route->destination;
 	ether->src_addr = route->source;
 	ether->ether_type = RTE_BE16(RTE_ETHER_TYPE_IPV4);
@@ -128,16 +116,12 @@ from_flow(struct traffic *traffic, const struct route *route, struct rte_mbuf *p
 		.version_ihl = RTE_IPV4_VHL_DEF,
 		.total_length = rte_cpu_to_be_16((uint16_t)(size - sizeof(*ether))),
 		.time_to_live = 64,
-		.next_proto_id = IPPROTO_UDP,
-		.src_addr = rte_cpu_to_be_32(rte_be_to_cpu_32(route->source_ip) + (flow >> 12)),
-		.dst_addr = route->destination_ip,
+		.next_proto_id = h.proto,
+		.src_addr = h.source,
+		.dst_addr = h.destination,
 	};
 	ip->hdr_checksum = rte_ipv4_cksum(ip);
-	*udp = (struct rte_udp_hdr){
-		.src_port = rte_cpu_to_be_16((uint16_t)(1024 + (flow & 0xfff))),
-		.dst_port = RTE_BE16(9),
-		.dgram_len = rte_cpu_to_be_16((uint16_t)(size - sizeof(*ether) - sizeof(*ip))),
-	};
+	write_transport(ip + 1, &h, (uint16_t)(size - sizeof(*ether) - sizeof(*ip)));
 	packet->data_len = size;
 	packet->pkt_len = size;
 }
