@@ -43,8 +43,9 @@ def latency_table(contests):
                       "| ratio of p50 (quartiles) | lost, ppm: ours | theirs |", "|---|---|---|---|---|---|---|"] + rows)
 
 
-def loss_table(found):
-    lines = ["| without loss | Mpps | long run at 80 % | sent | lost | found no room | counters |",
+def loss_table(found, ppm):
+    what = "loses at most %g ppm" % ppm if ppm else "without loss"
+    lines = ["| " + what + " | Mpps | long run at 80 % | sent | lost | found no room | counters |",
              "|---|---|---|---|---|---|---|"]
     for name, one in found.items():
         if "long" not in one:

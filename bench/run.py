@@ -119,8 +119,9 @@ def run_loss(options):
     """Results, and whether every counter agreed."""
     names = options.workloads or (LOSS[:1] if options.quick else LOSS)
     with hugepages():
-        found = loss({name: WORKLOADS[name] for name in names}, options.ms, options.seconds, tell=teller(options))
-    print(loss_table(found), flush=True)
+        found = loss({name: WORKLOADS[name] for name in names}, options.ms, options.seconds,
+                     options.ppm / 1e6, teller(options))
+    print(loss_table(found, options.ppm), flush=True)
     return found, not any(one.get("disagreements") for one in found.values())
 
 
@@ -139,6 +140,7 @@ def main():
     parser.add_argument("--pairs", type=int, help="pairs of slices (15, quick: 6)")
     parser.add_argument("--ms", type=int, help="length of a slice (1000, quick: 400)")
     parser.add_argument("--seconds", type=int, help="length of the long run without loss (60, quick: 10)")
+    parser.add_argument("--ppm", type=float, default=0, help="of packets may be lost where none should (%(default)s)")
     parser.add_argument("--samples", type=int, default=500, help="commands of each kind for the effect (%(default)s)")
     parser.add_argument("--force", action="store_true", help="also on a busy machine; the results say so")
     parser.add_argument("--verbose", action="store_true", help="tell each pair")
@@ -169,7 +171,7 @@ def main():
         text.append(contest_tables(result["contests"]))
     if "loss" in options.what or not options.what:
         result["loss"], agreed = run_loss(options)
-        text.append(loss_table(result["loss"]))
+        text.append(loss_table(result["loss"], options.ppm))
         status = status if agreed else 1
     directory = contestants.BUILD + "/bench"
     os.makedirs(directory, exist_ok=True)
