@@ -21,12 +21,17 @@ pinned_port(const struct msh_worker *w, const struct rte_ether_addr *mac)
 	return msh_fdb_lookup(w->datapath->fdb, msh_fdb_key(mac, 0));
 }
 
-/* Packets of a burst often go from one host to another: what was found for the last one is looked
- * at first. Only within a burst, so that nothing in it grows stale. */
-struct last_seen {
-	uint64_t source, destination; /* msh_fdb_key */
+/* What holds for all packets of a burst; and what was found for the last one, which is looked at
+ * first, as they often go from one host to another. Only within a burst, so that nothing in it
+ * grows stale. */
+struct run {
+	uint16_t source;
+	bool by_rules;     /* the port that they came by may have rules */
+	bool ipv4_claims;  /* look beyond the source MAC of IPv4 packets, */
+	bool other_claims; /* and of others */
 	bool admitted;
 	uint16_t port;
+	uint64_t last_source, last_destination; /* msh_fdb_key */
 };
 
 /* Learn where the frame comes from. False: its source MAC is not its own, it must be dropped. */
@@ -277,16 +282,6 @@ dispatch(struct msh_worker *w, const struct msh_config *config, struct msh_burst
 	}
 }
 
-/* Is it worth looking at who a frame says to be, beyond its source MAC? */
-static inline bool
-may_claim(const struct msh_topology *topology, uint16_t source, rte_be16_t type)
-{
-	const struct msh_guard *guard = topology->guard[source];
-	if (likely(type == RTE_BE16(RTE_ETHER_TYPE_IPV4)))
-		return guard != NULL && guard->ip_count > 0;
-	return guard != NULL || topology->claims->count > 0;
-}
-
 /* Answer a question for an address of a VM on its behalf, instead of asking all. */
 static bool
 answer(struct msh_worker *w, const struct msh_config *config, struct msh_packet *p, uint16_t source)
@@ -331,11 +326,25 @@ rules_of(const struct msh_worker *w, const struct msh_topology *topology,
 	return topology->rules[source];
 }
 
-/* Where the packet of a burst goes: a port's index, FLOOD, or 0 when it was dealt with. */
-static uint16_t
-forward(struct msh_worker *w, const struct msh_config *config, struct msh_packet *p,
-	uint16_t source, struct last_seen *last)
+/* Tag it as its port's rules say. False: it was dropped. */
+static bool
+enter(struct msh_worker *w, const struct msh_topology *topology, const struct msh_packet *p,
+	uint16_t source)
 {
+	const struct msh_rules *rules = rules_of(w, topology, p, source);
+	if (rules == NULL || msh_rules_enter(rules, p->mbuf))
+		return true;
+	msh_drop(w, source, MSH_DROP_VLAN, p->mbuf);
+	return false;
+}
+
+/* Where the packet of a burst goes: a port's index, FLOOD, or 0 when it was dealt with. */
+static inline uint16_t
+forward(struct msh_worker *w, const struct msh_config *config, struct msh_packet *p,
+	struct run *run)
+{
+	const struct msh_topology *topology = config->topology;
+	const uint16_t source = run->source;
 	struct rte_mbuf *m = p->mbuf;
 	if (unlikely(m->data_len < sizeof(struct rte_ether_hdr))) {
 		msh_drop(w, source, MSH_DROP_RUNT, m);
@@ -346,40 +355,35 @@ forward(struct msh_worker *w, const struct msh_config *config, struct msh_packet
 		msh_drop(w, source, MSH_DROP_BAD_OFFLOAD, m);
 		return 0;
 	}
-	const struct msh_topology *topology = config->topology;
-	if (unlikely(topology->has_rules)) {
-		const struct msh_rules *rules = rules_of(w, topology, p, source);
-		if (rules != NULL && !msh_rules_enter(rules, m)) {
-			msh_drop(w, source, MSH_DROP_VLAN, m);
-			return 0;
-		}
-	}
+	if (unlikely(run->by_rules) && !enter(w, topology, p, source))
+		return 0;
 	const struct rte_ether_hdr *ether = msh_packet_ether(p);
 	uint16_t vlan = msh_vlan_of(m);
 	uint64_t key = msh_fdb_key(&ether->src_addr, vlan);
-	if (key != last->source) {
-		last->admitted = admit(w, topology, source, &ether->src_addr, vlan);
-		last->source = key;
+	if (key != run->last_source) {
+		run->admitted = admit(w, topology, source, &ether->src_addr, vlan);
+		run->last_source = key;
 	}
-	if (unlikely(!last->admitted)) {
+	if (unlikely(!run->admitted)) {
 		msh_drop(w, source, MSH_DROP_SPOOFED, m);
 		return 0;
 	}
-	if (unlikely(may_claim(topology, source, ether->ether_type)) &&
+	bool ipv4 = ether->ether_type == RTE_BE16(RTE_ETHER_TYPE_IPV4);
+	if (unlikely(ipv4 ? run->ipv4_claims : run->other_claims) &&
 		look_at_claims(w, config, p, source))
 		return 0;
 	if (config->has_redirects)
 		look_back(w, config, p, source);
 	key = msh_fdb_key(&ether->dst_addr, vlan);
-	if (key != last->destination) {
-		last->port = find_port(w, topology, &ether->dst_addr, vlan);
-		last->destination = key;
+	if (key != run->last_destination) {
+		run->port = find_port(w, topology, &ether->dst_addr, vlan);
+		run->last_destination = key;
 	}
-	if (unlikely(last->port == source)) {
+	if (unlikely(run->port == source)) {
 		msh_drop(w, source, MSH_DROP_SAME_PORT, m);
 		return 0;
 	}
-	return last->port;
+	return run->port;
 }
 
 void
@@ -387,7 +391,17 @@ msh_pipeline_run(struct msh_worker *w, const struct msh_config *config, uint16_t
 	struct rte_mbuf **packets, uint16_t n)
 {
 	struct msh_burst *burst = &w->burst;
-	struct last_seen last = {.source = NO_KEY, .destination = NO_KEY};
+	const struct msh_topology *topology = config->topology;
+	const struct msh_guard *guard = topology->guard[source];
+	struct run run = {
+		.source = source,
+		.by_rules = topology->has_rules &&
+			    (source == MSH_PORT_SELF || topology->rules[source] != NULL),
+		.ipv4_claims = guard != NULL && guard->ip_count > 0,
+		.other_claims = guard != NULL || topology->claims->count > 0,
+		.last_source = NO_KEY,
+		.last_destination = NO_KEY,
+	};
 	uint64_t todo = 0;
 	uint64_t bytes = 0;
 	burst->count = n;
@@ -396,7 +410,7 @@ msh_pipeline_run(struct msh_worker *w, const struct msh_config *config, uint16_t
 	for (uint16_t i = 0; i < n; i++) {
 		bytes += packets[i]->pkt_len;
 		burst->packet[i].mbuf = packets[i];
-		burst->out[i] = forward(w, config, &burst->packet[i], source, &last);
+		burst->out[i] = forward(w, config, &burst->packet[i], &run);
 		todo |= (uint64_t)(burst->out[i] != 0) << i;
 	}
 	msh_count(&w->counters[source].rx_packets, n);

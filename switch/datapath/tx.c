@@ -34,13 +34,10 @@ complete(struct msh_worker *w, struct msh_txq *q)
 /* Give packets to the port, which takes them as they are. */
 static void
 send_packets(struct msh_worker *w, struct msh_port *port, uint16_t queue, uint16_t source,
-	struct rte_mbuf **packets, uint16_t count)
+	struct rte_mbuf **packets, uint16_t count, uint64_t bytes)
 {
 	struct msh_port_counters *out = &w->counters[port->index];
 	bool up = msh_port_is_up(port);
-	uint64_t bytes = 0;
-	for (uint16_t i = 0; i < count; i++)
-		bytes += packets[i]->pkt_len;
 	/* The port may free what it sends: lengths of what it refuses are taken off after. */
 	uint16_t sent = up ? port->ops->tx(port, queue, packets, count) : 0;
 	for (uint16_t i = sent; i < count; i++)
@@ -63,7 +60,7 @@ finish_and_send(struct msh_worker *w, struct msh_port *port, uint16_t queue, uin
 	struct rte_mbuf *segment[MSH_SEGMENTS_MAX];
 	if ((m->ol_flags & RTE_MBUF_F_TX_TCP_SEG) == 0) {
 		if (msh_unfinished_sum(m) == 0)
-			send_packets(w, port, queue, source, &m, 1);
+			send_packets(w, port, queue, source, &m, 1, m->pkt_len);
 		else
 			msh_drop(w, source, MSH_DROP_NO_MBUF, m);
 		return;
@@ -75,9 +72,13 @@ finish_and_send(struct msh_worker *w, struct msh_port *port, uint16_t queue, uin
 	}
 	rte_pktmbuf_free(m);
 	msh_count(&w->counters[source].copies, (uint64_t)n - 1);
-	for (int i = 0; i < n; i += MSH_BURST_MAX)
-		send_packets(w, port, queue, source, segment + i,
-			(uint16_t)RTE_MIN(n - i, MSH_BURST_MAX));
+	for (int i = 0; i < n; i += MSH_BURST_MAX) {
+		int now = RTE_MIN(n - i, MSH_BURST_MAX);
+		uint64_t bytes = 0;
+		for (int j = i; j < i + now; j++)
+			bytes += segment[j]->pkt_len;
+		send_packets(w, port, queue, source, segment + i, (uint16_t)now, bytes);
+	}
 }
 
 /* Take out what may not leave by the port, and the tags that are not seen outside. Keeps the order.
@@ -103,32 +104,61 @@ apply_rules(
 		q->count = kept;
 }
 
+enum prepared { GONE, KEEP, FINISH };
+
+/* A packet that is too long, unfinished, or partial where the port wants it whole. */
+static enum prepared
+prepare(struct msh_worker *w, const struct msh_port *port, uint16_t source, struct rte_mbuf *m)
+{
+	if (msh_frame_length(m) > port->max_frame) {
+		msh_count(&w->counters[port->index].tx_refused, 1);
+		msh_drop(w, source, MSH_DROP_TOO_BIG, m);
+		return GONE;
+	}
+	if (msh_unfinished_for(m, __atomic_load_n(&port->takes, __ATOMIC_RELAXED)))
+		return FINISH;
+	if (!port->ops->takes_partial && msh_is_partial(m) && msh_rest_copy(m) != 0) {
+		msh_drop(w, source, MSH_DROP_NO_MBUF, m);
+		return GONE;
+	}
+	return KEEP;
+}
+
 static void
 send_queue(struct msh_worker *w, const struct msh_topology *topology, struct msh_port *port,
 	uint16_t queue, struct msh_txq *q)
 {
 	if (unlikely(topology->has_rules))
 		apply_rules(w, topology, port->index, q);
+	const uint32_t longest = port->max_frame;
+	const bool whole = !port->ops->takes_partial;
+	uint64_t bytes = 0;
 	uint16_t kept = 0; /* in the order in which they came */
-	uint8_t takes = __atomic_load_n(&port->takes, __ATOMIC_RELAXED);
-	bool whole = !port->ops->takes_partial;
 	for (uint16_t i = 0; i < q->count; i++) {
 		struct rte_mbuf *m = q->packet[i];
-		if (unlikely(msh_frame_length(m) > port->max_frame)) {
-			msh_count(&w->counters[port->index].tx_refused, 1);
-			msh_drop(w, q->source, MSH_DROP_TOO_BIG, m);
-		} else if (unlikely(msh_unfinished_for(m, takes))) {
-			send_packets(w, port, queue, q->source, q->packet, kept);
-			kept = 0;
-			finish_and_send(w, port, queue, q->source, m);
-		} else if (unlikely(whole && msh_is_partial(m) && msh_rest_copy(m) != 0)) {
-			msh_drop(w, q->source, MSH_DROP_NO_MBUF, m);
-		} else {
+		if (likely((m->ol_flags & MSH_UNFINISHED) == 0 && m->pkt_len <= longest &&
+			    (!whole || !msh_is_partial(m)))) {
+			bytes += m->pkt_len;
 			q->packet[kept++] = m;
+			continue;
+		}
+		switch (prepare(w, port, q->source, m)) {
+		case KEEP:
+			bytes += m->pkt_len;
+			q->packet[kept++] = m;
+			break;
+		case FINISH:
+			send_packets(w, port, queue, q->source, q->packet, kept, bytes);
+			kept = 0;
+			bytes = 0;
+			finish_and_send(w, port, queue, q->source, m);
+			break;
+		default:
+			break;
 		}
 	}
-	if (kept > 0)
-		send_packets(w, port, queue, q->source, q->packet, kept);
+	if (likely(kept > 0))
+		send_packets(w, port, queue, q->source, q->packet, kept, bytes);
 }
 
 static void

@@ -20,16 +20,21 @@ struct chain {
 	struct msh_part part[PARTS_MAX];
 };
 
+static inline bool
+holds(const struct msh_guest_region *r, uint64_t address, uint32_t length)
+{
+	uint64_t offset = address - r->guest;
+	return offset < r->size && length <= r->size - offset;
+}
+
 /* Where the guest's [address, address + length) is mapped, or NULL. */
 static inline uint8_t *
 mapped(const struct msh_guest_memory *memory, uint64_t address, uint32_t length)
 {
-	for (unsigned int i = 0; i < memory->count; i++) {
-		const struct msh_guest_region *r = &memory->region[i];
-		uint64_t offset = address - r->guest;
-		if (likely(offset < r->size && length <= r->size - offset))
-			return r->host + offset;
-	}
+	const struct msh_guest_region *r = memory->region, *end = r + memory->count;
+	for (; r < end; r++)
+		if (likely(holds(r, address, length)))
+			return r->host + (address - r->guest);
 	return NULL;
 }
 
@@ -212,9 +217,11 @@ take_one(uint8_t *frame, uint32_t length, struct rte_mbuf *m)
 	rte_memcpy(rte_pktmbuf_mtod(m, void *), frame, head);
 	m->data_len = head;
 	m->pkt_len = length;
-	if (length > head)
-		*msh_rest_of(m) =
-			(struct msh_rest){.parts = 1, .part = {{frame + head, length - head}}};
+	if (length > head) {
+		struct msh_rest *rest = msh_rest_of(m);
+		rest->parts = 1;
+		rest->part[0] = (struct msh_part){frame + head, length - head};
+	}
 }
 
 /* What a descriptor of a burst says, once read. */
@@ -224,33 +231,60 @@ struct offer {
 	uint8_t *bytes; /* NULL: it is not the usual one, walk() it */
 };
 
-/* Read n offers and fetch what they point to. Returns how many are good. */
+/* Read n offers and fetch what they point to. Returns how many are good. Copies of the ring's
+ * fields, so that they are not loaded again after each store. */
 static uint16_t
-look_at(struct msh_vrings *rings, struct msh_vring *ring, struct offer *offer, uint16_t n,
+look_at(const struct msh_vrings *rings, struct msh_vring *ring, struct offer *offer, uint16_t n,
 	uint16_t flag)
 {
+	const struct vring_desc *const table = ring->desc;
+	const uint16_t *const ids = ring->avail->ring;
+	const uint16_t size = ring->size, mask = (uint16_t)(size - 1), first = ring->next_avail;
+	const struct msh_guest_memory *const memory = &rings->memory;
 	for (uint16_t i = 0; i < n; i++) {
-		offer[i].id = read_offer(ring, (uint16_t)(ring->next_avail + i));
-		if (unlikely(ring->broken)) {
+		uint16_t id = __atomic_load_n(&ids[(first + i) & mask], __ATOMIC_RELAXED);
+		if (unlikely(id >= size)) {
+			ring->broken = true;
 			n = i; /* those before it are good */
 			break;
 		}
-		rte_prefetch0(&ring->desc[offer[i].id]);
+		offer[i].id = id;
+		rte_prefetch0(&table[id]);
 	}
 	for (uint16_t i = 0; i < n; i++) {
-		struct vring_desc d = read_desc(&ring->desc[offer[i].id]);
-		offer[i].length = d.len;
-		offer[i].bytes = NULL;
+		const struct vring_desc d = read_desc(&table[offer[i].id]);
+		uint8_t *bytes = NULL;
 		/* put_one() writes the longer header, whichever it is. */
 		if (likely(d.flags == flag && d.len > sizeof(struct virtio_net_hdr_v1) &&
 			    d.len <= UINT16_MAX))
-			offer[i].bytes = mapped(&rings->memory, d.addr, d.len);
-		if (likely(offer[i].bytes != NULL)) {
-			rte_prefetch0(offer[i].bytes);
-			rte_prefetch0(offer[i].bytes + RTE_CACHE_LINE_SIZE);
+			bytes = mapped(memory, d.addr, d.len);
+		if (likely(bytes != NULL)) {
+			rte_prefetch0(bytes);
+			rte_prefetch0(bytes + RTE_CACHE_LINE_SIZE);
 		}
+		offer[i].length = d.len;
+		offer[i].bytes = bytes;
 	}
 	return n;
+}
+
+/* Take packets from `at` on, up to the first that is not the usual one. Returns its place. */
+static inline uint16_t
+take_usual(struct msh_vrings *rings, const struct offer *offer, uint16_t at, uint16_t end,
+	struct rte_mbuf **packets)
+{
+	struct msh_vring *ring = &rings->to_switch;
+	struct vring_used_elem *const used = ring->used->ring;
+	const uint16_t header = rings->header, mask = (uint16_t)(ring->size - 1);
+	uint16_t next = ring->next_used;
+	for (; at < end && likely(offer[at].bytes != NULL); at++) {
+		const struct offer *o = &offer[at];
+		take_one(o->bytes + header, o->length - header, packets[at]);
+		note_header(rings, (const struct virtio_net_hdr_v1 *)o->bytes, packets[at]);
+		used[next++ & mask] = (struct vring_used_elem){.id = o->id};
+	}
+	ring->next_used = next;
+	return at;
 }
 
 uint16_t
@@ -266,22 +300,16 @@ msh_vring_receive(
 	if (n == 0 || rte_pktmbuf_alloc_bulk(pool, packets, n) != 0)
 		return 0;
 	uint16_t good = look_at(rings, ring, offer, n, 0);
-	for (; taken < good; taken++) {
-		const struct offer *o = &offer[taken];
-		int rc = 0;
-		if (likely(o->bytes != NULL)) {
-			take_one(o->bytes + rings->header, o->length - rings->header,
-				packets[taken]);
-			note_header(
-				rings, (const struct virtio_net_hdr_v1 *)o->bytes, packets[taken]);
-		} else {
-			rc = take_chain(rings, o->id, packets[taken]);
-		}
+	while (taken < good) {
+		taken = take_usual(rings, offer, taken, good, packets);
+		if (likely(taken == good))
+			break;
+		int rc = take_chain(rings, offer[taken].id, packets[taken]);
 		if (unlikely(rc != 0)) {
 			ring->broken |= rc == -EINVAL; /* look_at() may have set it */
 			break;
 		}
-		give_back(ring, o->id, 0);
+		give_back(ring, offer[taken++].id, 0);
 	}
 	ring->next_avail = (uint16_t)(ring->next_avail + taken);
 	if (unlikely(taken < n))
@@ -388,7 +416,7 @@ put_chain(struct msh_vrings *rings, struct rte_mbuf *m)
 
 /* The usual packet, into one piece that holds it. */
 static inline void
-put_one(const struct msh_vrings *rings, uint8_t *bytes, struct rte_mbuf *m)
+put_one(uint8_t *bytes, uint16_t length, struct rte_mbuf *m)
 {
 	static const struct virtio_net_hdr_v1 finished = {.num_buffers = 1};
 	if (likely((m->ol_flags & MSH_UNFINISHED) == 0)) {
@@ -397,7 +425,7 @@ put_one(const struct msh_vrings *rings, uint8_t *bytes, struct rte_mbuf *m)
 		struct virtio_net_hdr_v1 header = msh_unfinished_header(m);
 		memcpy(bytes, &header, sizeof(header));
 	} /* 12 bytes; where it has 10, the frame's begin overwrites 2 */
-	bytes += rings->header;
+	bytes += length;
 	if (likely(m->data_len == m->pkt_len)) {
 		rte_memcpy(bytes, rte_pktmbuf_mtod(m, void *), m->data_len);
 		return;
@@ -415,23 +443,46 @@ put_one(const struct msh_vrings *rings, uint8_t *bytes, struct rte_mbuf *m)
 	}
 }
 
+/* Put packets into one buffer each, up to the first that does not fit so. Returns its place. */
+static inline uint16_t
+put_usual(struct msh_vrings *rings, const struct offer *offer, uint16_t end,
+	struct rte_mbuf **packets)
+{
+	struct msh_vring *ring = &rings->to_guest;
+	struct vring_used_elem *const used = ring->used->ring;
+	const uint16_t header = rings->header, mask = (uint16_t)(ring->size - 1);
+	uint16_t next = ring->next_used, at;
+	for (at = 0; at < end; at++) {
+		const struct offer *o = &offer[at];
+		uint32_t need = header + packets[at]->pkt_len;
+		if (unlikely(o->bytes == NULL || o->length < need))
+			break;
+		put_one(o->bytes, header, packets[at]);
+		used[next++ & mask] = (struct vring_used_elem){.id = o->id, .len = need};
+	}
+	ring->next_used = next;
+	ring->next_avail = (uint16_t)(ring->next_avail + at);
+	return at;
+}
+
 uint16_t
 msh_vring_send(struct msh_vrings *rings, struct rte_mbuf **packets, uint16_t n)
 {
 	struct msh_vring *ring = &rings->to_guest;
 	struct offer offer[MSH_BURST_MAX];
-	uint16_t sent = 0;
+	uint16_t sent;
 	if (unlikely(ring->broken))
 		return 0;
 	n = RTE_MIN(n, MSH_BURST_MAX);
 	uint16_t seen = look_at(rings, ring, offer, offers(ring, n), VRING_DESC_F_WRITE);
-	uint16_t first = ring->next_avail;
-	for (; sent < n && !ring->broken; sent++) {
+	sent = put_usual(rings, offer, RTE_MIN(seen, n), packets);
+	for (uint16_t first = (uint16_t)(ring->next_avail - sent); sent < n && !ring->broken;
+		sent++) {
 		struct rte_mbuf *m = packets[sent];
 		uint16_t i = (uint16_t)(ring->next_avail - first); /* a packet may take several */
 		uint32_t need = rings->header + m->pkt_len;
 		if (likely(i < seen && offer[i].bytes != NULL && offer[i].length >= need)) {
-			put_one(rings, offer[i].bytes, m);
+			put_one(offer[i].bytes, rings->header, m);
 			give_back(ring, offer[i].id, need);
 			ring->next_avail++;
 		} else if (!put_chain(rings, m)) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* A frame of a guest through all that looks into it before the stages: parser, VLAN rules, claims and
- * their answers. Input: two bytes of options, then the frame. */
+/* A frame of a guest through all that looks into it before the stages: parser, VLAN rules, claims
+ * and their answers. Input: two bytes of options, then the frame. */
 
 #include <rte_ether.h>
 #include <stdlib.h>
@@ -29,12 +29,14 @@ look(struct rte_mbuf *m, uint8_t options)
 	guard.mac[0] = mac;
 	guard.ip[0].version = 4;
 	known.claims.count = 2;
-	known.claims.claim[0] = (struct msh_claim){.ip = {.version = 4, .v4 = {1}}, .mac = mac, .vm = 1};
-	known.claims.claim[1] = (struct msh_claim){
-		.ip = {.version = 6, .v6 = {{{0xfd}}}}, .mac = mac, .vm = 1};
+	known.claims.claim[0] =
+		(struct msh_claim){.ip = {.version = 4, .v4 = {1}}, .mac = mac, .vm = 1};
+	known.claims.claim[1] =
+		(struct msh_claim){.ip = {.version = 6, .v6 = {{{0xfd}}}}, .mac = mac, .vm = 1};
 	msh_packet_parse(&p, m);
 	msh_spread_hash(m);
-	bool permitted = msh_guard_permits(options & 1 ? &guard : NULL, &known.claims, options & 2, &p);
+	bool permitted =
+		msh_guard_permits(options & 1 ? &guard : NULL, &known.claims, options & 2, &p);
 	__asm__ volatile("" : : "r"(permitted));
 	if (!msh_claimed_read(&p, &claimed) || !claimed.asks)
 		return;
