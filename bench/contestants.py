@@ -21,6 +21,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "tests", "lib"))
 import rules as rule_sets  # noqa: E402
+from frontend import Frontend  # noqa: E402
 from switch import BUILD, Switch, wait_for  # noqa: E402, F401
 
 CONTROL, WORKER = 0, 1  # cores: that of the generator too, and that of the contestants' loops
@@ -76,13 +77,15 @@ class Mshswitch(Contestant):
     name = "mshswitch"
     filters = True
     switch = None
+    vhost_options = ""
 
     def start(self, directory):
         self.switch = Switch(lcores="%d,%d" % (CONTROL, WORKER), memory=MEMORY_MB, huge=True,
                              eal=["--in-memory"], name="bench")
-        for port in ("a", "b"):
+        for number, port in enumerate("ab", 16):
             path = "%s/%s" % (self.switch.dir, port)
-            self.switch.ctl("port add %s vhost %s" % (port, path))
+            self.switch.ctl("port add %s vhost %s%s" % (port, path, self.vhost_options))
+            self.switch.ctl("vm add %s port %s mac %s" % (port, port, PORT_MAC % number))
             self.ports.append("path=" + path)
         for command in rule_sets.commands(self.rules, PORT_MAC % 17) if self.rules else ():
             self.switch.ctl(command)
@@ -98,6 +101,30 @@ class Mshswitch(Contestant):
         self.let_go()
         if self.switch:
             self.switch.close()
+
+
+class Crowded(Mshswitch):
+    """With so many more guests, attached and silent."""
+
+    more = 254
+    name = "mshswitch with %d more guests" % more
+
+    def start(self, directory):
+        super().start(directory)
+        self.guests = []
+        for number in range(self.more):
+            path = "%s/idle%d" % (self.switch.dir, number)
+            self.switch.ctl("port add idle%d vhost %s" % (number, path))
+            self.switch.ctl("vm add idle%d port idle%d mac 52:54:00:01:00:%02x" % (number, number, number))
+            self.guests.append(Frontend(path))
+            self.guests[-1].enable()
+        wait_for(lambda: all(row["state"] == "up" for row in self.switch.ctl("port show")
+                             if row["port"].startswith("idle")), 20, "not all guests are attached")
+
+    def stop(self):
+        super().stop()
+        for guest in getattr(self, "guests", ()):
+            guest.close()
 
 
 class Testpmd(Contestant):
@@ -147,6 +174,7 @@ class Ovs(Contestant):
     name = "OVS-DPDK"
     program = "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk"
     filters = True
+    settings = ()
 
     def start(self, directory):
         self.dir = directory + "/ovs"
@@ -163,7 +191,7 @@ class Ovs(Contestant):
         self.vsctl("--no-wait", "set", "Open_vSwitch", ".", "other_config:dpdk-init=true",
                    "other_config:dpdk-socket-mem=512", "other_config:pmd-cpu-mask=%#x" % (1 << WORKER),
                    "other_config:dpdk-lcore-mask=%#x" % (1 << CONTROL),
-                   "other_config:dpdk-extra=--no-pci --in-memory --file-prefix=ovs-" + os.path.basename(directory))
+                   *self.settings, "other_config:dpdk-extra=--no-pci --in-memory --file-prefix=ovs-" + os.path.basename(directory))
         self.vswitchd = self.spawn([self.program, self.db,
                                     "--unixctl=%s/vswitchd.ctl" % self.dir], **quiet)
         self.vsctl("add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=netdev")
@@ -239,4 +267,4 @@ class LinuxBridge(Contestant):
             subprocess.run(["ip", "netns", "del", self.namespace], check=False)
 
 
-ALL = [Mshswitch, Testpmd, TestpmdMac, Ovs, LinuxBridge]
+ALL = [Mshswitch, Testpmd, TestpmdMac, Ovs, LinuxBridge, Crowded]

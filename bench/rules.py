@@ -68,8 +68,8 @@ def write(headers, path):
 
 
 def commands(rules, mac):
-    """Of mshswitch: a VM with this MAC behind port b, and its filters."""
-    return ["vm add b port b mac " + mac, "R F %s 10.0.0.1" % mac] + [
+    """Of mshswitch: the filters of the VM with this MAC."""
+    return ["R F %s 10.0.0.1" % mac] + [
         "A %s I 7 s %s d %s p %d" % (mac, *one) for one in rules.filters]
 
 

@@ -9,7 +9,7 @@ import statistics
 import sys
 import tempfile
 
-from contestants import CONTROL, Mshswitch, Ovs
+from contestants import CONTROL, PORT_MAC, Mshswitch, Ovs
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "tests", "lib"))
 from guest import Guest  # noqa: E402
@@ -24,7 +24,7 @@ class MshswitchPlain(Mshswitch):
 
 class OvsTso(Ovs):
     name = "OVS-DPDK, TSO on"
-    settings = ["other_config:userspace-tso-enable=true"]
+    settings = ("other_config:userspace-tso-enable=true",)
 
 
 CONTESTANTS = (Mshswitch, MshswitchPlain, OvsTso, Ovs)
@@ -39,14 +39,17 @@ def measure(make, seconds):
         contestant.start(directory)
         guests = []
         for number, (name, port) in enumerate(zip(GUESTS, contestant.ports), 1):
-            guests.append(Guest("tcp-" + name, [(port.removeprefix("path="), "52:54:00:00:00:%02x" % number)],
+            guests.append(Guest("tcp-" + name, [(port.removeprefix("path="), PORT_MAC % (15 + number))],
                                 ip="10.0.0.%d/24" % number, affinity=str(CONTROL)))
             stack.callback(guests[-1].close)
             guests[-1].start()
         for guest in guests:
             guest.wait_ready(180)
         guests[1].spawn("iperf3 -s")
-        said = json.loads(guests[0].check("sleep 1; iperf3 -c 10.0.0.2 -J -t %d" % seconds, seconds + 60))
+        guests[1].check("until grep -q :1451 /proc/net/tcp /proc/net/tcp6; do sleep 0.2; done", 30)
+        said = json.loads(guests[0].run("iperf3 -c 10.0.0.2 -J -t %d" % seconds, seconds + 60)[1])
+        if "error" in said:
+            raise RuntimeError("%s: iperf3: %s" % (contestant.name, said["error"]))
         return said["end"]["sum_received"]["bits_per_second"] / 1e6
 
 
