@@ -108,6 +108,7 @@ EVERYTHING = [
     ("benchmarks themselves", lambda: pytest("tests/bench")),
     ("end to end", lambda: pytest("tests/e2e")),
     ("virtual machines", lambda: pytest("tests/vm")),
+    ("NICs", lambda: pytest("tests/nic")),
     ("build with clang and fuzzers", lambda: build("build-fuzz", "clang", ["-Dfuzz=true"])),
     ("lint", lambda: command(["tests/lint/run"])),
     ("build with sanitizers", lambda: build("build-asan", "gcc", SANITIZE)),
@@ -124,6 +125,7 @@ def selection(pattern):
         ("benchmarks themselves", lambda: pytest("tests/bench", options=["-k", pattern])),
         ("end to end", lambda: pytest("tests/e2e", options=["-k", pattern])),
         ("virtual machines", lambda: pytest("tests/vm", options=["-k", pattern])),
+        ("NICs", lambda: pytest("tests/nic", options=["-k", pattern])),
     ]
 
 

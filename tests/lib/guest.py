@@ -36,11 +36,14 @@ def have_kvm():
 
 
 @functools.lru_cache(maxsize=None)
-def image(build, programs=()):
-    """(kernel, initrd) of the test guest, made if need be. programs: more of the host's, by name or path."""
+def image(build, programs=(), plugins=()):
+    """(kernel, initrd) of the test guest, made if need be. programs: more of the host's, by name or path; plugins:
+    libraries that they load by themselves."""
     command = [ROOT + "/guest/image/build", "--build", build]
     for name in programs:
         command += ["--add", name]
+    for path in plugins:
+        command += ["--plugin", path]
     run = subprocess.run(command, capture_output=True, text=True)
     if run.returncode:
         raise GuestError(run.stderr.strip())
@@ -111,18 +114,22 @@ class Guest:
     cpus      virtual CPUs
     affinity  host CPUs that it may use, as "1" or "2,3"; None: any
     programs  of the host, to have in the guest besides those of the image
+    plugins   libraries that these load by themselves
+    boot      more words of the kernel's command line
     build     meson's build directory
     arguments more words for QEMU, as ["-incoming", "defer"]"""
 
     live = set()
 
     def __init__(self, name, netdevs=(), region=None, ip=None, gateway=None, mem=256, cpus=1, server=False, queues=1,
-                 net_options="", sysctls=None, affinity=None, programs=(), build=None, arguments=()):
+                 net_options="", sysctls=None, affinity=None, programs=(), plugins=(), boot=(), build=None,
+                 arguments=()):
         self.name, self.netdevs, self.region, self.server = name, list(netdevs), region, server
         self.ips = [ip] if isinstance(ip, str) or ip is None else list(ip)
         self.gateway, self.sysctls, self.mem, self.cpus = gateway, dict(sysctls or {}), mem, cpus
         self.queues, self.net_options, self.affinity = queues, net_options, affinity
-        self.programs, self.arguments = tuple(programs), list(arguments)
+        self.programs, self.plugins = tuple(programs), tuple(plugins)
+        self.boot, self.arguments = list(boot), list(arguments)
         self.build = os.path.abspath(build or os.environ.get("MSH_BUILD", ROOT + "/build"))
         self.directory = self.process = self.socket = None
         self.failure = None  # why no command can run any more
@@ -139,12 +146,12 @@ class Guest:
             words.append("msh.gw=" + self.gateway)
         if self.sysctls:
             words.append("msh.sysctl=" + ",".join("%s=%s" % item for item in self.sysctls.items()))
-        return " ".join(words)
+        return " ".join(words + self.boot)
 
     def qemu_command(self):
         """The line that starts this guest, as a list of words."""
         directory = self.directory or "/tmp/msh-" + self.name
-        kernel, initrd = image(self.build, self.programs)
+        kernel, initrd = image(self.build, self.programs, self.plugins)
         kvm = have_kvm()
         words = ["taskset", "-c", str(self.affinity)] if self.affinity is not None else []
         words += [QEMU, "-name", self.name, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
