@@ -56,7 +56,7 @@ static void
 print_json(json_t *answer)
 {
 	json_t *data = json_object_get(answer, "data");
-	json_dumpf(data != NULL ? data : answer, stdout, JSON_INDENT(2));
+	json_dumpf(data != NULL ? data : answer, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
 	putchar('\n');
 }
 
