@@ -24,10 +24,20 @@ struct msh_port_provider {
 	void (*close)(struct msh_port *port);
 	/* Add what is particular to the kind to a row of `port show`. */
 	void (*show)(const struct msh_port *port, json_t *row);
+	/* Optional: add what only `port show NAME` shows. */
+	void (*show_details)(
+		const struct msh_control *control, const struct msh_port *port, json_t *row);
 	/* Optional: words to save after those that made the port. */
 	void (*save)(const struct msh_port *port, FILE *out);
 	/* Optional: look at the link, about once a second. */
 	void (*check_link)(struct msh_port *port);
+	/* Optional: whether what is behind the port goes away, and is waiting to be let go. */
+	bool (*is_leaving)(const struct msh_port *port);
+	/* Let it go, while no worker uses the port. Returns whether the port lives on. */
+	bool (*release)(struct msh_port *port);
+	/* Optional: MACs of VMs came or went. 0 or the negative status of *answer. */
+	int (*addresses_changed)(const struct msh_control *control, struct msh_port *port,
+		struct msh_answer *answer);
 };
 
 extern const struct msh_port_provider msh_port_vhost_provider;
@@ -37,6 +47,7 @@ struct msh_port_entry {
 	struct msh_port *port; /* NULL: index is free */
 	const struct msh_port_provider *provider;
 	char *arguments; /* as given after the name, for `save` */
+	bool lost;       /* what was behind it went away: it is down until `port del` */
 	struct msh_port_counters
 		base; /* counters when the index was taken: it may have had another life */
 	struct msh_service service; /* who serves its queues; published */
@@ -151,6 +162,8 @@ struct msh_port_entry *msh_port_find(struct msh_control *control, const char *na
 void msh_port_sum(const struct msh_control *control, uint16_t index, struct msh_port_counters *sum);
 void msh_ports_close(struct msh_control *control);
 void msh_ports_check_links(struct msh_control *control);
+/* Tell all ports which MACs VMs have now. 0 or the negative status of *answer. */
+int msh_ports_take_addresses(struct msh_control *control, struct msh_answer *answer);
 
 /* vms.c */
 struct msh_vm *msh_vm_find(struct msh_control *control, const char *name);

@@ -116,7 +116,11 @@ msh_port_add(struct msh_control *control, const struct msh_caller *caller, int a
 	*entry = (struct msh_port_entry){
 		.provider = provider, .arguments = join(argc - 1, argv + 1)};
 	rc = publish_port(control, entry, port, answer);
-	if (rc != 0) {
+	if (rc == 0) {
+		/* Once its queues have their workers. */
+		struct msh_answer ignored = {0};
+		msh_ports_take_addresses(control, &ignored);
+	} else {
 		provider->close(port);
 		free(entry->arguments);
 		free(port);
@@ -169,10 +173,57 @@ msh_ports_close(struct msh_control *control)
 			close_port(control, &control->port[i], control->port[i].port);
 }
 
+/* Workers let go of the port before its device is let go. It stays, and what is for it is dropped.
+ */
+static void
+lose_device(struct msh_control *control, struct msh_port_entry *entry)
+{
+	entry->lost = true;
+	if (msh_publish_topology(control) != 0) {
+		entry->lost = false; /* next time */
+		return;
+	}
+	msh_port_set_up(entry->port, false);
+	msh_rcu_wait();
+	if (!entry->provider->release(entry->port)) {
+		MSH_LOG(WARNING, "port %s: its device is gone", entry->port->name);
+		return;
+	}
+	entry->lost = false;
+	if (msh_publish_topology(control) != 0)
+		entry->lost = true;
+	else
+		entry->provider->check_link(entry->port);
+	MSH_LOG(WARNING, "port %s: a device of it is gone", entry->port->name);
+}
+
+static void
+check_link(struct msh_control *control, struct msh_port_entry *entry)
+{
+	const struct msh_port_provider *provider = entry->provider;
+	if (entry->port == NULL || entry->lost)
+		return;
+	if (provider->is_leaving != NULL && provider->is_leaving(entry->port))
+		lose_device(control, entry);
+	else if (provider->check_link != NULL)
+		provider->check_link(entry->port);
+}
+
 void
 msh_ports_check_links(struct msh_control *control)
 {
 	for (unsigned int i = 1; i < MSH_PORTS_MAX; i++)
-		if (control->port[i].port != NULL && control->port[i].provider->check_link != NULL)
-			control->port[i].provider->check_link(control->port[i].port);
+		check_link(control, &control->port[i]);
+}
+
+int
+msh_ports_take_addresses(struct msh_control *control, struct msh_answer *answer)
+{
+	int rc = 0;
+	for (unsigned int i = 1; rc == 0 && i < MSH_PORTS_MAX; i++) {
+		const struct msh_port_entry *entry = &control->port[i];
+		if (entry->port != NULL && entry->provider->addresses_changed != NULL)
+			rc = entry->provider->addresses_changed(control, entry->port, answer);
+	}
+	return rc;
 }

@@ -88,16 +88,17 @@ add_rules(struct msh_topology *t, const struct msh_port_entry *entry)
 }
 
 static void
-add_queues(struct msh_topology *t, struct msh_port *port, const struct msh_service *service)
+add_queues(struct msh_topology *t, const struct msh_port_entry *entry)
 {
-	t->service[port->index] = *service;
-	for (uint16_t q = 0; q < service->count; q++) {
+	const struct msh_service *service = &entry->service;
+	t->service[entry->port->index] = *service;
+	for (uint16_t q = 0; q < service->count && !entry->lost; q++) {
 		uint16_t w = service->worker[q];
 		if (service->moving && service->queue == q)
 			t->holds[w] = true;
 		else
 			t->poll[w][t->poll_count[w]++] =
-				(struct msh_poll){.port = port, .queue = q};
+				(struct msh_poll){.port = entry->port, .queue = q};
 	}
 }
 
@@ -118,7 +119,7 @@ add_ports(struct msh_topology *t, const struct msh_control *control)
 			continue;
 		t->port[i] = port;
 		t->flood[t->flood_count++] = i;
-		add_queues(t, port, &control->port[i].service);
+		add_queues(t, &control->port[i]);
 		const struct msh_vm *vm = msh_vm_of_port(control, i);
 		if ((vm != NULL && add_guard(t, vm, i) != 0) ||
 			add_rules(t, &control->port[i]) != 0)

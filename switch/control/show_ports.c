@@ -94,6 +94,8 @@ port_details(const struct msh_control *control, const struct msh_port_entry *ent
 	msh_put(row, "vm_packets", c.vm_packets);
 	msh_put(row, "vm_dropped", c.vm_dropped);
 	msh_put(row, "vm_redirected", c.vm_redirected);
+	if (entry->provider->show_details != NULL)
+		entry->provider->show_details(control, entry->port, row);
 	json_object_set_new(row, "drops", drops);
 	return row;
 }

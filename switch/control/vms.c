@@ -104,6 +104,7 @@ msh_vm_add(struct msh_control *control, const struct msh_caller *caller, int arg
 	struct msh_region_options options = {.uid = (uid_t)-1, .gid = (gid_t)-1};
 	struct msh_vm *vm = free_slot(control);
 	struct msh_vm new = {0};
+	struct msh_answer ignored = {0};
 	if (vm == NULL)
 		return msh_answer_set(answer, MSH_FULL, "all %d VMs are in use", MSH_VMS_MAX - 1);
 	int rc = msh_vm_parse(control, &new, &options, argc, argv, answer);
@@ -118,11 +119,14 @@ msh_vm_add(struct msh_control *control, const struct msh_caller *caller, int arg
 		new.address[i].epoch = ++control->last_epoch;
 	*vm = new;
 	vm->index = (uint16_t)(vm - control->vm);
-	if (msh_publish_topology(control) == 0)
+	rc = msh_ports_take_addresses(control, answer);
+	if (rc == 0 && msh_publish_topology(control) == 0)
 		return 0;
 	unpin_addresses(control, &new);
 	memset(vm, 0, sizeof(*vm));
-	rc = msh_answer_set(answer, MSH_FAILED, "vm %s: out of memory", new.name);
+	msh_ports_take_addresses(control, &ignored);
+	if (rc == 0)
+		rc = msh_answer_set(answer, MSH_FAILED, "vm %s: out of memory", new.name);
 close_region:
 	if (new.region != NULL)
 		msh_region_close(new.region, true);
@@ -136,6 +140,7 @@ msh_vm_del(struct msh_control *control, const struct msh_caller *caller, int arg
 	char *const *argv, struct msh_answer *answer)
 {
 	struct msh_vm *vm = msh_vm_find(control, argv[0]);
+	struct msh_answer ignored = {0};
 	if (vm == NULL)
 		return msh_answer_set(answer, MSH_NOTFOUND, "there is no VM %s", argv[0]);
 	msh_stages_clear(control, vm);
@@ -143,6 +148,7 @@ msh_vm_del(struct msh_control *control, const struct msh_caller *caller, int arg
 		msh_region_close(vm->region, true);
 	unpin_addresses(control, vm);
 	free_vm(vm);
+	msh_ports_take_addresses(control, &ignored);
 	if (msh_publish_topology(control) != 0)
 		return msh_answer_set(answer, MSH_FAILED,
 			"vm %s: out of memory: its MAC guard stays for now", argv[0]);

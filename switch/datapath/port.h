@@ -37,6 +37,7 @@ struct msh_port_queue {
 	struct msh_vrings *received; /* that have packets in hand; the polling worker's own */
 	uint64_t notifications;      /* interrupts sent to the guest; the sending worker and vhost's
 					thread: atomic */
+	uint64_t packets; /* dev with VMDq: received; the polling worker writes, control reads */
 } __rte_cache_aligned;
 
 /* Set before the port is published and constant after, but for what says otherwise. */
@@ -54,13 +55,16 @@ struct msh_port {
 		int vid; /* vhost: device id, -1 while no guest is there; vhost's thread writes */
 		uint16_t ethdev; /* dev: DPDK's port id */
 	};
-	bool broken; /* the guest wrote nonsense into its rings; workers write: atomic */
+	uint16_t lacp_queue; /* dev, a bond by LACP: tx queue for its own frames */
+	bool broken;         /* the guest wrote nonsense into its rings; workers write: atomic */
 	struct rte_mempool *pool;
 	char name[MSH_NAME_MAX];
-	struct msh_port_queue queue[MSH_QUEUES_MAX]; /* vhost */
+	struct msh_port_queue queue[MSH_QUEUES_MAX]; /* vhost, and counters of VMDq */
 };
 
 extern const struct msh_port_ops msh_port_dev_ops;
+extern const struct msh_port_ops msh_port_lacp_ops; /* a bond by LACP */
+extern const struct msh_port_ops msh_port_vmdq_ops; /* a queue for each VM */
 extern const struct msh_port_ops msh_port_vhost_ops;
 
 /* Counters of one port in one worker; that worker writes, control reads.

@@ -18,4 +18,25 @@ dev_tx(struct msh_port *port, uint16_t queue, struct rte_mbuf **packets, uint16_
 	return rte_eth_tx_burst(port->ethdev, queue, packets, n);
 }
 
+/* net_bonding sends its LACP frames from within tx, and wants it called ten times a second: by
+ * whoever polls the first queue, on a tx queue for that alone. */
+static uint16_t
+lacp_rx(struct msh_port *port, uint16_t queue, struct rte_mbuf **packets, uint16_t n)
+{
+	if (queue == 0)
+		rte_eth_tx_burst(port->ethdev, port->lacp_queue, NULL, 0);
+	return rte_eth_rx_burst(port->ethdev, queue, packets, n);
+}
+
+static uint16_t
+vmdq_rx(struct msh_port *port, uint16_t queue, struct rte_mbuf **packets, uint16_t n)
+{
+	uint16_t count = rte_eth_rx_burst(port->ethdev, queue, packets, n);
+	if (count > 0)
+		msh_count(&port->queue[queue].packets, count);
+	return count;
+}
+
 const struct msh_port_ops msh_port_dev_ops = {.kind = "dev", .rx = dev_rx, .tx = dev_tx};
+const struct msh_port_ops msh_port_lacp_ops = {.kind = "dev", .rx = lacp_rx, .tx = dev_tx};
+const struct msh_port_ops msh_port_vmdq_ops = {.kind = "dev", .rx = vmdq_rx, .tx = dev_tx};

@@ -8,31 +8,21 @@ import sys
 import pytest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from nic import NicGuest  # noqa: E402
 from switch import wait_for  # noqa: E402
 
 A, B = (bytes.fromhex("0200000000" + number) for number in ("0a", "0b"))
 EVERYBODY = b"\xff" * 6
 
 
-@pytest.fixture(name="guest", scope="module")
-def boot():
-    with NicGuest("nic") as guest:
-        yield guest
-
-
 @pytest.fixture(name="switch")
-def start(guest):
-    """With the two NICs as ports a and b, both up."""
-    with guest.switch() as switch:
-        for name, address in zip("ab", guest.nics):
-            switch.ctl("port add %s dev %s" % (name, address))
-        for name in "ab":
-            switch.wait_state(name, "up")
-        yield switch
-        switch.stop()
-        for wire in guest.wires:
-            wire.drain()
+def two_ports(guest, start):
+    """With two NICs as ports a and b, both up."""
+    switch = start()
+    for name, address in zip("ab", guest.nics):
+        switch.ctl("port add %s dev %s" % (name, address))
+    for name in "ab":
+        switch.wait_state(name, "up")
+    return switch
 
 
 def frames(rng, source, target, count=40):
