@@ -115,6 +115,8 @@ class Steady:
                 return
 
     def end(self):
+        while self.sent <= 100 and self.threads[0].is_alive():  # what went on beside it was short
+            time.sleep(0.01)
         self.stop.set()
         for thread in self.threads:
             thread.join(20)
