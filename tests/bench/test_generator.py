@@ -63,7 +63,7 @@ def test_rule_set(switch, generator, tmp_path):
     line = "@10.1.%d.0/24 10.2.0.0/16 0 : 65535 %d : %d 0x%02x/0xFF\n"
     (tmp_path / "rules").write_text("".join(line % (n, n, n + 9, (6, 17, 1)[n % 3]) for n in range(50)))
     found = rules.RuleSet(str(tmp_path / "rules"))
-    for line in rules.commands(found, PORT_MAC % 17):
+    for line in ["vm add b port b mac " + PORT_MAC % 17, *rules.commands(found, PORT_MAC % 17)]:
         switch.ctl(line)
     for kind in ("hits", "misses"):
         rules.write(getattr(found, kind), tmp_path / kind)

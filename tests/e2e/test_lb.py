@@ -259,7 +259,7 @@ def test_backend_is_overheard(switch, make_net):
         with lb.capture() as from_vm:
             lie = Ether(src=lb.mac, dst="ff:ff:ff:ff:ff:ff") / ARP(op=2, hwsrc=one.mac, psrc="10.0.0.21", pdst="10.0.0.21")
             from_vm.send(bytes(lie))
-            captured(wire, {bytes(lie)})
+            switch.wait_for(lambda: switch.port("lb")["drops"]["spoofed_ip"] == 1, 5, lambda: switch.port("lb"))
         assert who(client, VIP) == "lb" and service(switch)["backend_mac"] == "-"
         raw.send(bytes(Ether(src=one.mac, dst="ff:ff:ff:ff:ff:ff") / ARP(hwsrc=one.mac, psrc="10.0.0.21", pdst="10.0.0.2")))
     switch.wait_for(lambda: service(switch)["backend_mac"] == one.mac, 5, "the backend was not overheard")
