@@ -15,6 +15,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from lbnet import Host, two_workers  # noqa: E402
 from peer import Peer  # noqa: E402
 
+EVERYBODY = "ff:ff:ff:ff:ff:ff"
 A, B, C = "02:00:00:00:00:0a", "02:00:00:00:00:0b", "02:00:00:00:00:0c"
 MULTI = ("--rxq=2", "--txq=2")
 SLOW = ("--noisy-lkup-memory=8", "--noisy-lkup-num-reads=500")  # so that the writer of a file can follow
@@ -172,8 +173,8 @@ def test_moved_for_balance(switch):
         up(switch, "a", "b", "c")
         for name in "abc":
             switch.ctl("port move %s 1" % name)
-        one.run("txonly", C)
-        two.run("txonly", C)
+        one.run("txonly", EVERYBODY)  # work enough for the worker
+        two.run("txonly", EVERYBODY)
         time.sleep(3)
         assert [switch.port(name)["workers"] for name in "abc"] == ["1", "1", "1"]
         switch.ctl("worker balance on")
