@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* A burst, one way: guard -> learn -> way back of redirects -> lookup -> stages of the receiving VM
- * -> tx queues. */
+/* A burst, one way: rules in -> guard -> learn -> claims -> way back of redirects -> lookup ->
+ * stages of the receiving VM -> tx queues. */
 
-#include <rte_arp.h>
 #include <rte_cycles.h>
 
 #include "redirect.h"
@@ -84,12 +83,11 @@ snoop_arp(struct msh_worker *w, const struct msh_config *config, const struct ms
 	rte_ring_sp_enqueue_elem(w->neighbors, &seen, sizeof(seen));
 }
 
-/* With any redirect in force: parse, turn back answers of backends, listen to ARP. */
+/* With any redirect in force: turn back answers of backends, listen to ARP. */
 static void
 look_back(struct msh_worker *w, const struct msh_config *config, struct msh_packet *p,
 	uint16_t source)
 {
-	msh_packet_parse(p, p->mbuf);
 	if (p->ether_type == RTE_ETHER_TYPE_ARP)
 		snoop_arp(w, config, p, source);
 	else if (p->ip_version == 4 && msh_maybe_backend(config, msh_packet_ipv4(p)->src_addr))
@@ -308,7 +306,6 @@ look_at_claims(struct msh_worker *w, const struct msh_config *config, struct msh
 	uint16_t source)
 {
 	const struct msh_topology *t = config->topology;
-	msh_packet_parse(p, p->mbuf);
 	if (!msh_guard_permits(t->guard[source], t->claims, t->vm[source], p)) {
 		msh_drop(w, source, MSH_DROP_SPOOFED_IP, p->mbuf);
 		return true;
@@ -316,22 +313,15 @@ look_at_claims(struct msh_worker *w, const struct msh_config *config, struct msh
 	return answer(w, config, p, source);
 }
 
-/* Whose rules a frame comes in by: what the switch says in a VM's name is of that VM's VLAN. */
-static const struct msh_rules *
-rules_of(const struct msh_worker *w, const struct msh_topology *topology,
-	const struct msh_packet *p, uint16_t source)
-{
-	if (source == MSH_PORT_SELF)
-		source = pinned_port(w, &msh_packet_ether(p)->src_addr);
-	return topology->rules[source];
-}
-
-/* Tag it as its port's rules say. False: it was dropped. */
+/* Tag it as its port's rules say; what the switch says in a VM's name is of that VM's VLAN. False:
+ * it was dropped. */
 static bool
 enter(struct msh_worker *w, const struct msh_topology *topology, const struct msh_packet *p,
 	uint16_t source)
 {
-	const struct msh_rules *rules = rules_of(w, topology, p, source);
+	bool own = source == MSH_PORT_SELF;
+	uint16_t port = own ? pinned_port(w, &msh_packet_ether(p)->src_addr) : source;
+	const struct msh_rules *rules = topology->rules[port];
 	if (rules == NULL || msh_rules_enter(rules, p->mbuf))
 		return true;
 	msh_drop(w, source, MSH_DROP_VLAN, p->mbuf);
@@ -369,11 +359,14 @@ forward(struct msh_worker *w, const struct msh_config *config, struct msh_packet
 		return 0;
 	}
 	bool ipv4 = ether->ether_type == RTE_BE16(RTE_ETHER_TYPE_IPV4);
-	if (unlikely(ipv4 ? run->ipv4_claims : run->other_claims) &&
-		look_at_claims(w, config, p, source))
-		return 0;
-	if (config->has_redirects)
-		look_back(w, config, p, source);
+	bool claims = ipv4 ? run->ipv4_claims : run->other_claims;
+	if (unlikely(claims || config->has_redirects)) {
+		msh_packet_parse(p, m);
+		if (claims && look_at_claims(w, config, p, source))
+			return 0;
+		if (config->has_redirects)
+			look_back(w, config, p, source);
+	}
 	key = msh_fdb_key(&ether->dst_addr, vlan);
 	if (key != run->last_destination) {
 		run->port = find_port(w, topology, &ether->dst_addr, vlan);
@@ -398,7 +391,9 @@ msh_pipeline_run(struct msh_worker *w, const struct msh_config *config, uint16_t
 		.by_rules = topology->has_rules &&
 			    (source == MSH_PORT_SELF || topology->rules[source] != NULL),
 		.ipv4_claims = guard != NULL && guard->ip_count > 0,
-		.other_claims = guard != NULL || topology->claims->count > 0,
+		/* What the switch says in a VM's name is true. */
+		.other_claims =
+			source != MSH_PORT_SELF && (guard != NULL || topology->claims->count > 0),
 		.last_source = NO_KEY,
 		.last_destination = NO_KEY,
 	};

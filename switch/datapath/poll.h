@@ -20,10 +20,6 @@ struct msh_poller {
 
 struct msh_worker;
 
-/* Look at this queue, and say how many packets there were. */
-typedef uint16_t (*msh_poll_look)(
-	struct msh_worker *worker, const struct msh_config *config, const struct msh_poll *poll);
-
 /* One turn. Returns the number of packets. */
-uint32_t msh_poll_turn(struct msh_poller *poller, struct msh_worker *worker,
-	const struct msh_config *config, msh_poll_look look);
+uint32_t msh_poll_turn(
+	struct msh_poller *poller, struct msh_worker *worker, const struct msh_config *config);

@@ -88,10 +88,12 @@ apply_rules(
 	struct msh_worker *w, const struct msh_topology *topology, uint16_t out, struct msh_txq *q)
 {
 	const struct msh_rules *rules = topology->rules[out];
+	if (rules == NULL)
+		return;
 	/* An answer of the switch goes back to where the question came from. */
 	bool meet = q->source == out || msh_rules_meet(topology->rules[q->source], rules);
 	uint16_t kept = 0;
-	for (uint16_t i = 0; rules != NULL && i < q->count; i++) {
+	for (uint16_t i = 0; i < q->count; i++) {
 		struct rte_mbuf *m = q->packet[i];
 		if (likely(meet && msh_rules_leave(rules, m))) {
 			q->packet[kept++] = m;
@@ -100,8 +102,7 @@ apply_rules(
 			msh_drop(w, q->source, meet ? MSH_DROP_VLAN : MSH_DROP_ISOLATED, m);
 		}
 	}
-	if (rules != NULL)
-		q->count = kept;
+	q->count = kept;
 }
 
 enum prepared { GONE, KEEP, FINISH };
@@ -277,7 +278,7 @@ msh_tx_flush(struct msh_worker *w, const struct msh_config *config)
 }
 
 /* All that waits in one ring. Returns the number of packets. */
-static uint16_t
+static uint32_t
 take_handed(struct msh_worker *w, const struct msh_config *config, struct rte_ring *ring)
 {
 	struct rte_mbuf *packets[MSH_BURST_MAX];
@@ -290,19 +291,19 @@ take_handed(struct msh_worker *w, const struct msh_config *config, struct rte_ri
 			msh_tx_queue(w, config, (uint16_t)packets[i]->hash.usr, packets[i]->port,
 				packets[i]);
 	}
-	return (uint16_t)total;
+	return total;
 }
 
-uint16_t
+uint32_t
 msh_tx_handoff(struct msh_worker *w, const struct msh_config *config)
 {
-	uint16_t total = 0;
+	uint32_t total = 0;
 	if (unlikely(config->topology->holds[w->index]))
 		return 0;
 	w->handed = true;
 	/* Also what it left to itself while a queue moved. */
 	for (unsigned int from = 0; from < w->datapath->worker_count; from++)
-		total = (uint16_t)(total + take_handed(w, config, w->handoff[from]));
+		total += take_handed(w, config, w->handoff[from]);
 	if (total > 0)
 		msh_tx_flush(w, config);
 	w->handed = false;

@@ -24,20 +24,6 @@ run_injected(struct msh_worker *w, const struct msh_config *config)
 	return (uint16_t)n;
 }
 
-static uint16_t
-run_queue(struct msh_worker *w, const struct msh_config *config, const struct msh_poll *poll)
-{
-	struct rte_mbuf *packets[MSH_BURST_MAX];
-	struct msh_port *port = poll->port;
-	uint16_t n = port->ops->rx(port, poll->queue, packets, MSH_BURST_MAX);
-	if (n > 0) {
-		msh_pipeline_run(w, config, port->index, packets, n);
-		if (port->ops->release != NULL)
-			port->ops->release(port, poll->queue);
-	}
-	return n;
-}
-
 /* One turn. Returns the number of packets handled. */
 static uint32_t
 run_turn(struct msh_worker *w)
@@ -46,7 +32,7 @@ run_turn(struct msh_worker *w)
 	w->now = __atomic_load_n(&w->datapath->now, __ATOMIC_RELAXED);
 	/* What was handed over first: it is older than what comes now. */
 	uint32_t n = w->datapath->worker_count > 1 ? msh_tx_handoff(w, config) : 0;
-	n += msh_poll_turn(w->poller, w, config, run_queue);
+	n += msh_poll_turn(w->poller, w, config);
 	return n + run_injected(w, config);
 }
 

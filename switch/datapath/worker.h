@@ -92,7 +92,7 @@ void msh_tx_queue_mask(struct msh_worker *worker, const struct msh_config *confi
 /* Send all that is queued. */
 void msh_tx_flush(struct msh_worker *worker, const struct msh_config *config);
 /* Send what other workers handed over. Returns the number of packets. */
-uint16_t msh_tx_handoff(struct msh_worker *worker, const struct msh_config *config);
+uint32_t msh_tx_handoff(struct msh_worker *worker, const struct msh_config *config);
 
 /* Free a packet of a port, and count why. */
 static inline void

@@ -163,6 +163,14 @@ def test_answers_stay_in_their_vlan(net):
     assert wires["out"].receive(0.5) is None
 
 
+def test_switch_asks_in_the_name_of_a_vm(net):
+    """What it says of an address that only that VM may claim is no claim of somebody else."""
+    switch, _, _ = net
+    switch.ctl("R L %s 10.0.0.1 0 0.0.0.0 10.0.0.3" % LISTED)
+    switch.wait_for(lambda: switch.ctl("stage show listed")["lb"][0]["backend_mac"] == OUT, 10,
+                    lambda: switch.ctl("drop show"))
+
+
 def test_kernels_talk(net):
     """Connections of all three, by addresses that the switch answers for or not."""
     _, hosts, _ = net
