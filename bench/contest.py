@@ -70,7 +70,8 @@ def contest(make_a, make_b, workloads, pairs=15, starts=3, ms=1000, packed=False
         directory = tempfile.mkdtemp(prefix="msh-contest-", dir="/tmp")
         contestants, generator = [make_a(), make_b()], None
         try:
-            for contestant in contestants:
+            for index, contestant in enumerate(contestants):
+                contestant.index = index
                 contestant.start(directory)
             generator = Generator(contestants, directory, packed)
             for contestant in contestants:

@@ -35,6 +35,11 @@ class Contestant:
 
     program = None  # that it needs; None: always there
     driver, namespace, frame_max, filters = "virtio_user", None, 9018, False
+    index = 0  # among those at one generator
+
+    def macs(self):
+        """Of its two ports at the generator."""
+        return [PORT_MAC % (16 + 2 * self.index + port) for port in range(2)]
 
     @classmethod
     def is_there(cls):
@@ -72,23 +77,22 @@ class Contestant:
 
 
 class Mshswitch(Contestant):
-    """Always the first contestant: what its VM is follows from the generator's first ports."""
+    """Its ports are VMs'."""
 
     name = "mshswitch"
     filters = True
     switch = None
     vhost_options = ""
-    first_mac = 16  # of its ports at the generator, which begins with the first contestant
 
     def start(self, directory):
         self.switch = Switch(lcores="%d,%d" % (CONTROL, WORKER), memory=MEMORY_MB, huge=True,
                              eal=["--in-memory"], name="bench")
-        for number, port in enumerate("ab", self.first_mac):
+        for mac, port in zip(self.macs(), "ab"):
             path = "%s/%s" % (self.switch.dir, port)
             self.switch.ctl("port add %s vhost %s%s" % (port, path, self.vhost_options))
-            self.switch.ctl("vm add %s port %s mac %s" % (port, port, PORT_MAC % number))
+            self.switch.ctl("vm add %s port %s mac %s" % (port, port, mac))
             self.ports.append("path=" + path)
-        for command in rule_sets.commands(self.rules, PORT_MAC % 17) if self.rules else ():
+        for command in rule_sets.commands(self.rules, self.macs()[1]) if self.rules else ():
             self.switch.ctl(command)
 
     def pids(self):
@@ -107,7 +111,6 @@ class Mshswitch(Contestant):
 class Crowded(Mshswitch):
     """With so many more guests, attached and silent."""
 
-    first_mac = 18
     more = 254
     name = "mshswitch with %d more guests" % more
 

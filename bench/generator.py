@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 
-from contestants import BUILD, CONTROL, PORT_MAC
+from contestants import BUILD, CONTROL
 
 
 class Generator:
@@ -14,12 +14,12 @@ class Generator:
 
     def __init__(self, contestants, directory, packed=False, ring=256, huge=True):
         devices, namespaces = [], []
-        rest = {"virtio_user": ",queues=1,queue_size=%d,mac=%s%s" % (
-            ring, PORT_MAC, ",packed_vq=1,in_order=1" if packed else "")}
+        rest = {"virtio_user": ",queues=1,queue_size=%d,mac=%%s%s" % (
+            ring, ",packed_vq=1,in_order=1" if packed else "")}
         for contestant in contestants:
-            for port in contestant.ports:
+            for mac, port in zip(contestant.macs(), contestant.ports):
                 number = len(devices)
-                more = rest[contestant.driver] % (number + 16) if contestant.driver in rest else ""
+                more = rest[contestant.driver] % mac if contestant.driver in rest else ""
                 devices.append("--vdev=%s%d,%s%s" % (contestant.driver, number, port, more))
             namespaces += [contestant.namespace] if contestant.namespace else []
         assert len(namespaces) <= 1, "the generator is in one namespace"

@@ -9,7 +9,7 @@ import statistics
 import sys
 import tempfile
 
-from contestants import CONTROL, PORT_MAC, Mshswitch, Ovs
+from contestants import CONTROL, Mshswitch, Ovs
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "tests", "lib"))
 from guest import Guest  # noqa: E402
@@ -38,8 +38,8 @@ def measure(make, seconds):
         stack.callback(contestant.stop)
         contestant.start(directory)
         guests = []
-        for number, (name, port) in enumerate(zip(GUESTS, contestant.ports), 1):
-            guests.append(Guest("tcp-" + name, [(port.removeprefix("path="), PORT_MAC % (15 + number))],
+        for number, (name, mac, port) in enumerate(zip(GUESTS, contestant.macs(), contestant.ports), 1):
+            guests.append(Guest("tcp-" + name, [(port.removeprefix("path="), mac)],
                                 ip="10.0.0.%d/24" % number, affinity=str(CONTROL)))
             stack.callback(guests[-1].close)
             guests[-1].start()

@@ -118,10 +118,11 @@ int
 msh_suppress(struct msh_control *control, const struct msh_caller *caller, int argc,
 	char *const *argv, struct msh_answer *answer)
 {
-	bool off = strcmp(argv[0], "off") == 0, was = control->asks_all;
-	if (!off && strcmp(argv[0], "on") != 0)
-		return msh_answer_set(answer, MSH_BAD, "suppress is on or off, not '%s'", argv[0]);
-	control->asks_all = off;
+	bool on, was = control->asks_all;
+	int rc = msh_parse_on_off("suppress", argv[0], &on, answer);
+	if (rc != 0)
+		return rc;
+	control->asks_all = !on;
 	if (msh_publish_topology(control) == 0)
 		return 0;
 	control->asks_all = was;

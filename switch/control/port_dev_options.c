@@ -28,19 +28,17 @@ parse_mtu(struct msh_dev_options *o, const char *value, struct msh_answer *answe
 static int
 parse_vmdq(struct msh_dev_options *o, const char *value, struct msh_answer *answer)
 {
-	if (strcmp(value, "on") != 0 && strcmp(value, "off") != 0)
-		return msh_answer_set(answer, MSH_BAD, "vmdq is on or off, not '%s'", value);
-	o->vmdq = strcmp(value, "on") == 0;
-	return 0;
+	return msh_parse_on_off("vmdq", value, &o->vmdq, answer);
 }
 
 static int
 parse_promiscuous(struct msh_dev_options *o, const char *value, struct msh_answer *answer)
 {
-	if (strcmp(value, "on") != 0 && strcmp(value, "off") != 0)
-		return msh_answer_set(answer, MSH_BAD, "promiscuous is on or off, not '%s'", value);
-	o->filtered = strcmp(value, "off") == 0;
-	return 0;
+	bool promiscuous;
+	int rc = msh_parse_on_off("promiscuous", value, &promiscuous, answer);
+	if (rc == 0)
+		o->filtered = !promiscuous;
+	return rc;
 }
 
 static int

@@ -102,10 +102,7 @@ set_native(struct msh_rules *rules, const char *value, struct msh_answer *answer
 static int
 set_isolated(struct msh_rules *rules, const char *value, struct msh_answer *answer)
 {
-	rules->isolated = strcmp(value, "on") == 0;
-	if (!rules->isolated && strcmp(value, "off") != 0)
-		return msh_answer_set(answer, MSH_BAD, "isolated is on or off, not '%s'", value);
-	return 0;
+	return msh_parse_on_off("isolated", value, &rules->isolated, answer);
 }
 
 /* A number, or off: 0. */

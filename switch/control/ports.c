@@ -47,11 +47,8 @@ take_learn(struct msh_port *port, int argc, char *const *argv, struct msh_answer
 	port->learn = true;
 	if (argc < 2 || strcmp(argv[argc - 2], "learn") != 0)
 		return argc;
-	if (strcmp(argv[argc - 1], "on") != 0 && strcmp(argv[argc - 1], "off") != 0)
-		return msh_answer_set(
-			answer, MSH_BAD, "learn is on or off, not '%s'", argv[argc - 1]);
-	port->learn = strcmp(argv[argc - 1], "on") == 0;
-	return argc - 2;
+	int rc = msh_parse_on_off("learn", argv[argc - 1], &port->learn, answer);
+	return rc != 0 ? rc : argc - 2;
 }
 
 static uint16_t

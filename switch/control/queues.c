@@ -145,10 +145,11 @@ int
 msh_worker_balance(struct msh_control *control, const struct msh_caller *caller, int argc,
 	char *const *argv, struct msh_answer *answer)
 {
-	if (strcmp(argv[0], "on") != 0 && strcmp(argv[0], "off") != 0)
-		return msh_answer_set(answer, MSH_BAD, "balance is on or off, not '%s'", argv[0]);
-	control->keep_places = strcmp(argv[0], "off") == 0;
-	return 0;
+	bool balance;
+	int rc = msh_parse_on_off("balance", argv[0], &balance, answer);
+	if (rc == 0)
+		control->keep_places = !balance;
+	return rc;
 }
 
 /* Of a worker's packets since the last time, how many came by each port; [0]: all. */

@@ -32,6 +32,8 @@ int msh_parse_mac(const char *word, struct rte_ether_addr *value); /* xx:xx:xx:x
 int msh_parse_ip(const char *word, struct msh_ip *value);
 int msh_parse_number(
 	const char *word, uint64_t max, uint64_t *value); /* decimal or 0x hexadecimal */
+/* 0, or -MSH_BAD and a sentence about `what`, with *value untouched. */
+int msh_parse_on_off(const char *what, const char *word, bool *value, struct msh_answer *answer);
 /* A name of a port or VM: letters, digits, - _ . ; starts with a letter or digit; shorter than
  * MSH_NAME_MAX. */
 bool msh_is_name(const char *word);

@@ -84,6 +84,16 @@ msh_parse_number(const char *word, uint64_t max, uint64_t *value)
 	return 0;
 }
 
+int
+msh_parse_on_off(const char *what, const char *word, bool *value, struct msh_answer *answer)
+{
+	bool on = strcmp(word, "on") == 0;
+	if (!on && strcmp(word, "off") != 0)
+		return msh_answer_set(answer, MSH_BAD, "%s is on or off, not '%s'", what, word);
+	*value = on;
+	return 0;
+}
+
 bool
 msh_is_name(const char *word)
 {

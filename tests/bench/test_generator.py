@@ -3,7 +3,6 @@
 
 import os
 import sys
-import types
 
 import pytest
 from scapy.layers.inet import IP, UDP
@@ -13,9 +12,10 @@ from scapy.utils import wrpcap
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "bench"))
 import loss  # noqa: E402
 import rules  # noqa: E402
-from contestants import PORT_MAC  # noqa: E402
+from contestants import Contestant  # noqa: E402
 from generator import Generator  # noqa: E402
 
+MAC = Contestant().macs()[1]
 SLOW = {"rate": 20000, "ms": 200, "warmup": 0}
 SOME = 50  # packets, also on a machine that does other things
 
@@ -25,7 +25,8 @@ def generator(switch):
     paths = ["%s/%s.sock" % (switch.dir, port) for port in "ab"]
     for port, path in zip("ab", paths):
         switch.ctl("port add %s vhost %s" % (port, path))
-    end = types.SimpleNamespace(ports=["path=" + path for path in paths], driver="virtio_user", namespace=None)
+    end = Contestant()
+    end.ports = ["path=" + path for path in paths]
     generator = Generator([end], switch.dir, huge=False)
     switch.ctl("worker idle spin")  # a busy virtual machine can make a nap one of 300 ms
     for port in "ab":
@@ -63,13 +64,13 @@ def test_rule_set(switch, generator, tmp_path):
     line = "@10.1.%d.0/24 10.2.0.0/16 0 : 65535 %d : %d 0x%02x/0xFF\n"
     (tmp_path / "rules").write_text("".join(line % (n, n, n + 9, (6, 17, 1)[n % 3]) for n in range(50)))
     found = rules.RuleSet(str(tmp_path / "rules"))
-    for line in ["vm add b port b mac " + PORT_MAC % 17, *rules.commands(found, PORT_MAC % 17)]:
+    for line in ["vm add b port b mac " + MAC, *rules.commands(found, MAC)]:
         switch.ctl(line)
     for kind in ("hits", "misses"):
         rules.write(getattr(found, kind), tmp_path / kind)
     result = slow_run(switch, generator, headers=tmp_path / "hits")
     assert result["blocked"] == result["all_sent"] > SOME and result["all_received"] == 0
-    filters = sorted(f["packets"] for f in switch.ctl("I " + PORT_MAC % 17))
+    filters = sorted(f["packets"] for f in switch.ctl("I " + MAC))
     assert len(filters) == 50 and filters[0] > 0, "not spread over the filters"
     result = slow_run(switch, generator, headers=tmp_path / "misses")
     assert result["blocked"] == 0 and result["all_received"] > SOME and loss.disagreements(result) == []
