@@ -8,7 +8,7 @@
 #include "firewall_box.h"
 #include "stage.h"
 
-/* Of one VM. A filter takes about 1.1 KiB, most of it counters. */
+/* Of one VM. */
 #define FILTERS_MAX 65536
 
 enum { REGISTER, ADD, DELETE, SHOW_I, SHOW_M, SHOW_T, VERBS };

@@ -10,6 +10,7 @@
 static void
 filter_release(struct msh_object *object)
 {
+	msh_tally_free(((struct msh_filter *)object)->tally);
 	free(object);
 }
 
@@ -23,6 +24,11 @@ msh_filter_new(
 	if (filter == NULL)
 		return NULL;
 	memset(filter, 0, sizeof(*filter));
+	filter->tally = msh_tally_new();
+	if (filter->tally == 0) {
+		free(filter);
+		return NULL;
+	}
 	memcpy(filter->object.key, spec->key.word, sizeof(filter->object.key));
 	filter->object.hash = msh_object_hash(secret, filter->object.key, words);
 	filter->object.order = order;
@@ -31,18 +37,6 @@ msh_filter_new(
 	filter->kind = spec->kind;
 	filter->value = spec->value;
 	return filter;
-}
-
-struct msh_tally
-msh_filter_sum(const struct msh_filter *filter)
-{
-	struct msh_tally sum = {0};
-
-	for (unsigned int i = 0; i < MSH_WORKERS_MAX; i++) {
-		sum.packets += msh_counted(&filter->tally[i].packets);
-		sum.bytes += msh_counted(&filter->tally[i].bytes);
-	}
-	return sum;
 }
 
 const char *

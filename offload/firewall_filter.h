@@ -66,7 +66,7 @@ msh_filter_words(enum msh_filter_kind kind, unsigned int value)
 
 struct msh_filter {
 	struct msh_object object; /* a cache line: what workers compare */
-	struct msh_tally tally[MSH_WORKERS_MAX];
+	uint32_t tally;
 	enum msh_filter_kind kind;
 	uint8_t value;
 } __rte_cache_aligned;
@@ -88,9 +88,6 @@ int msh_filter_parse(struct msh_filter_spec *spec, int argc, char *const *argv, 
 /* A filter with one reference, or NULL: out of memory. */
 struct msh_filter *msh_filter_new(
 	const struct msh_filter_spec *spec, const struct msh_hash_key *secret, uint64_t order);
-
-/* Packets and bytes that it dropped so far, of all workers. */
-struct msh_tally msh_filter_sum(const struct msh_filter *filter);
 
 /* "I" and so on. */
 const char *msh_layer_text(enum msh_layer layer);

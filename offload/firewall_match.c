@@ -174,13 +174,10 @@ void
 msh_fw_classify(const void *instance, struct msh_burst *burst, uint64_t mask)
 {
 	MSH_FOREACH_BIT (i, mask) {
-		struct msh_packet *p = &burst->packet[i];
-		struct msh_filter *hit = match(instance, p);
+		const struct msh_filter *hit = match(instance, &burst->packet[i]);
 		if (hit == NULL)
 			continue;
-		burst->verdict[i].action = MSH_DROP;
-		burst->verdict[i].reason = MSH_DROP_FIREWALL;
-		msh_count(&hit->tally[burst->worker].packets, 1);
-		msh_count(&hit->tally[burst->worker].bytes, rte_pktmbuf_pkt_len(p->mbuf));
+		burst->verdict[i] = (struct msh_verdict){
+			.action = MSH_DROP, .reason = MSH_DROP_FIREWALL, .tally = {hit->tally}};
 	}
 }

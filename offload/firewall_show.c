@@ -31,7 +31,7 @@ filter_key(const struct msh_filter *filter)
 static json_t *
 filter_row(const struct msh_fw_box *box, const struct msh_filter *filter)
 {
-	struct msh_tally sum = msh_filter_sum(filter);
+	struct msh_tally sum = msh_tally_sum(filter->tally);
 	char mac[MSH_MAC_TEXT], ip[MSH_IP_TEXT];
 	struct msh_filter_text text;
 
@@ -107,7 +107,8 @@ box_row(const struct msh_fw_box *box)
 	struct msh_object **filters = box_filters(box, UINT32_MAX, &count);
 
 	for (size_t i = 0; i < count; i++) {
-		struct msh_tally one = msh_filter_sum((const struct msh_filter *)filters[i]);
+		struct msh_tally one =
+			msh_tally_sum(((const struct msh_filter *)filters[i])->tally);
 		sum.packets += one.packets;
 		sum.bytes += one.bytes;
 	}

@@ -9,7 +9,7 @@
 
 #include "lb_service.h"
 
-/* Of one VM. A service takes about 1.2 KiB, most of it counters. */
+/* Of one VM. */
 #define SERVICES_MAX 65536
 
 static const struct msh_stage_verb verbs[] = {
@@ -152,15 +152,17 @@ service_row(const struct lb_service *s)
 {
 	char mac[MSH_MAC_TEXT], backend_mac[MSH_MAC_TEXT], vip[MSH_IP_TEXT], source[MSH_IP_TEXT],
 		backend[MSH_IP_TEXT];
-	struct lb_tally sum = lb_service_sum(s);
+	struct msh_tally sent = msh_tally_sum(s->redirect.tally);
+	struct msh_tally unresolved = msh_tally_sum(s->tallies->unresolved);
+	struct msh_tally ttl = msh_tally_sum(s->redirect.tally_ttl);
 
 	return json_pack("{s:s, s:s, s:s, s:i, s:s, s:s, s:s, s:I, s:I, s:I, s:I}", "stage", "lb",
 		"mac", msh_mac_text(&s->redirect.vip_mac, mac), "ip", ip_text(s->redirect.vip, vip),
 		"type", s->type, "source", s->type == 1 ? ip_text(s->source, source) : "-",
 		"backend", ip_text(s->redirect.backend, backend), "backend_mac",
 		s->known ? msh_mac_text(&s->redirect.backend_mac, backend_mac) : "-", "packets",
-		(json_int_t)sum.packets, "bytes", (json_int_t)sum.bytes, "unresolved",
-		(json_int_t)sum.unresolved, "ttl", (json_int_t)sum.ttl);
+		(json_int_t)sent.packets, "bytes", (json_int_t)sent.bytes, "unresolved",
+		(json_int_t)unresolved.packets, "ttl", (json_int_t)ttl.packets);
 }
 
 static void

@@ -26,20 +26,13 @@ lb_classify(const void *instance, struct msh_burst *burst, uint64_t mask)
 		const struct msh_packet *p = &burst->packet[i];
 		if (p->ip_version != 4)
 			continue;
-		struct lb_service *service = service_of(instance, p);
+		const struct lb_service *service = service_of(instance, p);
 		if (service == NULL)
 			continue;
-		struct lb_tally *tally = &service->counters->tally[burst->worker];
-		uint8_t ttl = *rte_pktmbuf_mtod_offset(p->mbuf, const uint8_t *, p->l3 + 8);
-		if (!service->known) {
-			msh_count(&tally->unresolved, 1);
-		} else if (ttl <= 1) {
-			msh_count(&tally->ttl, 1);
-		} else {
-			burst->verdict[i].action = MSH_REDIRECT;
-			burst->verdict[i].redirect = &service->redirect;
-			msh_count(&tally->packets, 1);
-			msh_count(&tally->bytes, rte_pktmbuf_pkt_len(p->mbuf));
-		}
+		if (service->known)
+			burst->verdict[i] = (struct msh_verdict){
+				.action = MSH_REDIRECT, .redirect = &service->redirect};
+		else
+			burst->verdict[i].tally[0] = service->tallies->unresolved;
 	}
 }

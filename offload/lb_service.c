@@ -7,16 +7,43 @@
 #include <sys/random.h>
 
 static void
+tallies_unref(struct lb_tallies *t)
+{
+	if (--t->refs != 0)
+		return;
+	msh_tally_free(t->sent);
+	msh_tally_free(t->unresolved);
+	msh_tally_free(t->ttl);
+	free(t);
+}
+
+static struct lb_tallies *
+tallies_new(void)
+{
+	struct lb_tallies *t = malloc(sizeof(*t));
+
+	if (t == NULL)
+		return NULL;
+	*t = (struct lb_tallies){.refs = 1,
+		.sent = msh_tally_new(),
+		.unresolved = msh_tally_new(),
+		.ttl = msh_tally_new()};
+	if (t->sent != 0 && t->unresolved != 0 && t->ttl != 0)
+		return t;
+	tallies_unref(t);
+	return NULL;
+}
+
+static void
 service_release(struct msh_object *object)
 {
 	struct lb_service *service = (struct lb_service *)object;
 
-	if (service->counters != NULL && --service->counters->refs == 0)
-		free(service->counters);
+	tallies_unref(service->tallies);
 	free(service);
 }
 
-/* A service with one reference, or NULL. Shares counters, or makes new ones when that is NULL. */
+/* A service with one reference, or NULL. Shares tallies, or makes new ones when that is NULL. */
 static struct lb_service *
 service_new(const struct lb_service *like)
 {
@@ -27,15 +54,16 @@ service_new(const struct lb_service *like)
 	*service = *like;
 	service->object.refs = 1;
 	service->object.release = service_release;
-	if (service->counters == NULL) {
-		service->counters = aligned_alloc(RTE_CACHE_LINE_SIZE, sizeof(*service->counters));
-		if (service->counters == NULL) {
-			free(service);
-			return NULL;
-		}
-		memset(service->counters, 0, sizeof(*service->counters));
+	if (service->tallies == NULL)
+		service->tallies = tallies_new();
+	else
+		service->tallies->refs++;
+	if (service->tallies == NULL) {
+		free(service);
+		return NULL;
 	}
-	service->counters->refs++;
+	service->redirect.tally = service->tallies->sent;
+	service->redirect.tally_ttl = service->tallies->ttl;
 	return service;
 }
 
@@ -121,21 +149,6 @@ lb_services(const struct lb *lb, size_t *count)
 	*count = msh_set_collect(lb->services, objects);
 	msh_objects_sort(objects, *count);
 	return (struct lb_service **)objects; /* the object is the first member */
-}
-
-struct lb_tally
-lb_service_sum(const struct lb_service *service)
-{
-	struct lb_tally sum = {0};
-
-	for (unsigned int i = 0; i < MSH_WORKERS_MAX; i++) {
-		const struct lb_tally *tally = &service->counters->tally[i];
-		sum.packets += msh_counted(&tally->packets);
-		sum.bytes += msh_counted(&tally->bytes);
-		sum.unresolved += msh_counted(&tally->unresolved);
-		sum.ttl += msh_counted(&tally->ttl);
-	}
-	return sum;
 }
 
 /* Step from one set to the next: `next` was made from *set. */

@@ -9,17 +9,10 @@
 #include "stage.h"
 #include "tally.h"
 
-/* Counters of one worker, on a line of their own (tally.h). */
-struct lb_tally {
-	uint64_t packets, bytes; /* redirected */
-	uint64_t unresolved;     /* packets left to the VM: the MAC of the backend is not known */
-	uint64_t ttl;            /* packets left to the VM: a hop would have to end them */
-} __rte_cache_aligned;
-
-/* Shared by all versions of one service. */
-struct lb_counters {
-	struct lb_tally tally[MSH_WORKERS_MAX];
+/* What holds the tallies of a service: shared by all its versions. */
+struct lb_tallies {
 	uint32_t refs; /* control lcore */
+	uint32_t sent, unresolved, ttl;
 };
 
 /* Never changes once published: a backend that moves makes a new service with the same counters. */
@@ -29,7 +22,7 @@ struct lb_service {
 	bool known; /* redirect.backend_mac is */
 	uint8_t type;
 	rte_be32_t source; /* 0 for type 0 */
-	struct lb_counters *counters;
+	struct lb_tallies *tallies;
 } __rte_cache_aligned;
 
 struct lb {
@@ -75,9 +68,6 @@ const struct lb *lb_with_service(const struct lb *old, const struct lb_spec *spe
 /* All services in the order in which they were added; the caller frees the array. NULL, and no
  * service: out of memory. */
 struct lb_service **lb_services(const struct lb *lb, size_t *count);
-
-/* Counters of all workers. */
-struct lb_tally lb_service_sum(const struct lb_service *service);
 
 /* See struct msh_stage. */
 int lb_cancel(const void *instance, const struct rte_ether_addr *mac, const void **result);

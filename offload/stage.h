@@ -6,11 +6,10 @@
  *
  * A VM has at most one instance of each stage. An instance is immutable once published: a command
  * makes a new one from the old, the control lcore swaps the pointer and destroys the old one after
- * a quiescent period. Only counters inside change, each written by one worker and read by the
- * control lcore. */
+ * a quiescent period. What packets it decided on, the pipeline counts. */
 
 #include "command.h"
-#include "packet.h"
+#include "burst.h"
 
 /* A command that a stage understands. Its first argument is always the MAC that the middlebox is
  * registered with; the caller's right to that MAC was checked before. */
@@ -49,8 +48,9 @@ struct msh_stage {
 	void (*destroy)(const void *instance);
 
 	/* Write verdicts of the packets in mask, all about to be delivered to the VM's port, all
-	 * parsed. Verdicts are MSH_DELIVER on entry. Worker: no system call, no lock, no
-	 * allocation, no log. */
+	 * parsed. Verdicts are MSH_DELIVER on entry. They hold for all packets of the flow
+	 * (datapath/flow.h) until the next instance: nothing may depend on more of a packet than
+	 * its flow's key has. Worker: no system call, no lock, no allocation, no log. */
 	void (*classify)(const void *instance, struct msh_burst *burst, uint64_t mask);
 
 	/* Emit the commands that would make an equal instance. */

@@ -24,12 +24,16 @@
 #define SOCKET_DEFAULT "/run/mshswitch.sock"
 #define HANDOFF_SIZE 4096
 #define NEIGHBORS_SIZE 256
+#define FLOWS_DEFAULT 262144
+#define FLOWS_MIN 1024
+#define FLOWS_MAX (1 << 28)
 
 static volatile sig_atomic_t stop;
 static struct msh_control control; /* large: not on the stack */
 
 struct options {
 	const char *config, *socket;
+	uint32_t flows;
 };
 
 static void
@@ -61,6 +65,9 @@ print_help(void)
 	     "\n"
 	     "  --config FILE   run this file of commands first; any error ends the start\n"
 	     "  --socket PATH   where mshctl finds this switch (default " SOCKET_DEFAULT ")\n"
+	     "  --flows N       remember the verdicts of N flows, 1024 to 268435456, at 68 bytes "
+	     "each\n"
+	     "                  (default 262144; rounded up to a power of two)\n"
 	     "  --help          this text (`mshswitch --help` or after --)\n"
 	     "  --version       the version\n"
 	     "\n"
@@ -70,6 +77,16 @@ print_help(void)
 	     "Ready when the socket answers. SIGTERM stops; guests keep running.");
 }
 
+static int
+parse_flows(const char *word, uint32_t *flows)
+{
+	uint64_t value;
+	if (msh_parse_number(word, FLOWS_MAX, &value) != 0 || value < FLOWS_MIN)
+		return -EINVAL;
+	*flows = (uint32_t)value;
+	return 0;
+}
+
 /* Options after `--`. Returns -1 to go on, else the exit status. */
 static int
 parse_options(int argc, char **argv, struct options *options)
@@ -77,6 +94,7 @@ parse_options(int argc, char **argv, struct options *options)
 	static const struct option known[] = {
 		{"config", required_argument, NULL, 'c'},
 		{"socket", required_argument, NULL, 's'},
+		{"flows", required_argument, NULL, 'f'},
 		{"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, 'V'},
 		{0},
@@ -89,6 +107,11 @@ parse_options(int argc, char **argv, struct options *options)
 			break;
 		case 's':
 			options->socket = optarg;
+			break;
+		case 'f':
+			if (parse_flows(optarg, &options->flows) != 0)
+				return fail("--flows '%s' is no number from %u to %u", optarg,
+					FLOWS_MIN, FLOWS_MAX);
 			break;
 		case 'h':
 			print_help();
@@ -145,7 +168,7 @@ make_worker(struct msh_datapath *dp, struct msh_worker *w, unsigned int lcore,
 	w->txq = rte_zmalloc("txq", MSH_PORTS_MAX * sizeof(*w->txq), RTE_CACHE_LINE_SIZE);
 	w->storm = rte_zmalloc("storm", MSH_PORTS_MAX * sizeof(*w->storm), 0);
 	w->poller = rte_zmalloc("poller", sizeof(*w->poller), RTE_CACHE_LINE_SIZE);
-	w->flows = msh_flow_create(secret);
+	w->back = msh_back_create(secret);
 	w->inject = make_ring("inject", w->index, 0, sizeof(void *), HANDOFF_SIZE);
 	w->neighbors = make_ring(
 		"neighbors", w->index, 0, sizeof(struct msh_neighbor_seen), NEIGHBORS_SIZE);
@@ -155,7 +178,7 @@ make_worker(struct msh_datapath *dp, struct msh_worker *w, unsigned int lcore,
 		if (w->handoff[from] == NULL)
 			return -ENOMEM;
 	}
-	bool whole = w->counters != NULL && w->txq != NULL && w->flows != NULL &&
+	bool whole = w->counters != NULL && w->txq != NULL && w->back != NULL &&
 		     w->inject != NULL && w->neighbors != NULL && w->storm != NULL &&
 		     w->poller != NULL;
 	return whole ? 0 : -ENOMEM;
@@ -173,7 +196,7 @@ reserve_flag(void)
 }
 
 static int
-make_datapath(struct msh_datapath *dp)
+make_datapath(struct msh_datapath *dp, const struct options *options)
 {
 	const struct msh_hash_key secret = {rte_rand(), rte_rand()};
 	unsigned int lcore;
@@ -188,7 +211,9 @@ make_datapath(struct msh_datapath *dp)
 	dp->hz = rte_get_tsc_hz();
 	dp->pool = make_pool();
 	dp->fdb = msh_fdb_create();
-	if (dp->pool == NULL || dp->fdb == NULL || msh_retire_init() != 0)
+	dp->flows = msh_flow_create(options->flows);
+	if (dp->pool == NULL || dp->fdb == NULL || dp->flows == NULL ||
+		msh_tally_init(dp->worker_count) != 0 || msh_retire_init() != 0)
 		return fail("not enough memory for 4096 packets and the tables: give EAL more, as "
 			    "-m 256");
 	unsigned int i = 0;
@@ -211,7 +236,7 @@ run(const struct options *options)
 {
 	char error[512];
 	control.started_ns = msh_now_ns();
-	int rc = make_datapath(&control.datapath);
+	int rc = make_datapath(&control.datapath, options);
 	if (rc != 0)
 		return rc;
 	start_workers(&control.datapath);
@@ -242,7 +267,7 @@ run(const struct options *options)
 int
 main(int argc, char **argv)
 {
-	struct options options = {.socket = SOCKET_DEFAULT};
+	struct options options = {.socket = SOCKET_DEFAULT, .flows = FLOWS_DEFAULT};
 	int eal = argc;
 	for (int i = 1; i < argc && eal == argc; i++)
 		if (strcmp(argv[i], "--") == 0)

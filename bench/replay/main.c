@@ -218,13 +218,14 @@ main(int argc, char **argv)
 {
 	char *eal[] = {argv[0], "--lcores", "0@0,1@0", "--no-huge", "-m", "128", "--no-pci",
 		"--no-shconf", "--no-telemetry", "--log-level=error", NULL};
+	const struct options options = {.flows = FLOWS_DEFAULT};
 	bool right = true;
 	if (argc != 2)
 		return fail("usage: msh-replay DIRECTORY");
 	if (rte_eal_init(RTE_DIM(eal) - 1, eal) < 0)
 		return fail("DPDK does not start");
 	rte_srand(1);
-	if (make_datapath(&control.datapath) != 0)
+	if (make_datapath(&control.datapath, &options) != 0)
 		return EXIT_FAILURE;
 	__atomic_store_n(&control.datapath.now, 1, __ATOMIC_RELAXED);
 	add_ports(argv[1]);

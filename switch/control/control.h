@@ -113,7 +113,8 @@ struct msh_control {
 	unsigned int static_macs;
 	struct msh_worker_sample sample[MSH_WORKERS_MAX];
 	uint32_t last_epoch;
-	uint64_t versions; /* of the topology */
+	uint32_t generations; /* of stages of VMs */
+	uint64_t versions;    /* of the topology */
 	uint64_t started_ns;
 	int epoll;
 	struct msh_socket *socket;

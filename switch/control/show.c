@@ -179,8 +179,10 @@ msh_worker_show(struct msh_control *control, const struct msh_caller *caller, in
 		msh_put(row, "packets_per_second", (uint64_t)control->sample[i].packets_per_second);
 		json_object_set_new(
 			row, "idle", json_string(control->datapath.spin ? "spins" : "sleeps"));
-		msh_put(row, "flows",
-			msh_flow_count(w->flows, control->datapath.now, control->datapath.config));
+		msh_put(row, "flow_hits", msh_counted(&w->flow_hits));
+		msh_put(row, "flow_misses", msh_counted(&w->flow_misses));
+		msh_put(row, "redirected_flows",
+			msh_back_count(w->back, control->datapath.now, control->datapath.config));
 		json_array_append_new(answer->data, row);
 	}
 	return 0;

@@ -25,11 +25,13 @@ destroy_instance(void *thing)
 
 /* What workers see of a VM; *result is NULL when it has no instance. */
 static int
-list_stages(const struct msh_vm *vm, const struct msh_vm_stages **result)
+list_stages(
+	struct msh_control *control, const struct msh_vm *vm, const struct msh_vm_stages **result)
 {
 	struct msh_vm_stages *list = calloc(1, sizeof(*list));
 	if (list == NULL)
 		return -ENOMEM;
+	list->generation = ++control->generations;
 	for (uint16_t s = 0; s < msh_stage_count; s++) {
 		if (vm->instance[s] == NULL)
 			continue;
@@ -56,7 +58,7 @@ msh_stage_install(
 	const void *old = vm->instance[stage];
 	struct retired_instance *retired = malloc(sizeof(*retired));
 	vm->instance[stage] = instance;
-	if (retired == NULL || list_stages(vm, &vm->stages) != 0)
+	if (retired == NULL || list_stages(control, vm, &vm->stages) != 0)
 		goto undo;
 	if (msh_publish_stages(control) != 0) {
 		free((void *)(uintptr_t)vm->stages);

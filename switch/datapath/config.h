@@ -47,6 +47,7 @@ struct msh_topology {
 
 /* The stages that a VM's instances are of, in the order of the registry. */
 struct msh_vm_stages {
+	uint32_t generation; /* no VM's earlier stages had it */
 	uint16_t count, mac_count;
 	/* Remembered flows of a MAC count only if they carry its epoch. */
 	struct {

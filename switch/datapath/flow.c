@@ -1,174 +1,309 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "flow.h"
 
-#include "config.h"
-
 #include <netinet/in.h>
+#include <rte_cycles.h>
 #include <rte_malloc.h>
+#include <rte_prefetch.h>
+#include <rte_random.h>
 #include <string.h>
 
-#define WAYS 4
+#define WAYS 8
+#define LANES UINT64_C(0x0001000100010001)
+#define NOBODY UINT32_MAX /* no entry has this index */
+#define PORTS_BYTES 4
+#define IPV4_FRAGMENT 0x3fff /* offset, and more to come */
+#define COMMON (UINT64_C(1) << 63)
+#define LUCKY 16          /* of so many newcomers one takes the place of a flow in use */
 
-/* The owner makes sequence odd, writes, and makes it even again. `seen`, `answered` and `closing`
- * are outside that: any worker stores them, whole words. */
-struct entry {
-	uint32_t sequence;
-	uint32_t seen; /* seconds */
-	struct msh_flow_key key;
-	struct msh_flow flow;
-	uint8_t used, answered, closing; /* closing: the hints that ended it */
-} __rte_cache_aligned;
-
-struct msh_flow_table {
-	struct msh_hash_key secret;
-	struct entry entry[MSH_FLOW_BUCKETS][WAYS];
+/* Tags of a bucket's entries, 0: free. They say which entry to look at, so that a lookup reads two
+ * cache lines, both prefetched. */
+union tags {
+	uint16_t way[WAYS];
+	uint64_t word[WAYS / 4];
 };
 
-_Static_assert(sizeof(struct msh_flow_key) == 16, "key is two words");
-_Static_assert(sizeof(struct entry) == 64, "an entry is a cache line");
+/* Whoever writes makes sequence odd, and even again; a reader that saw it change saw nothing. */
+struct entry {
+	uint64_t print;
+	uint32_t sequence, generation;
+	uint32_t seen; /* seconds; outside the sequence */
+	struct msh_verdict verdict;
+} __rte_cache_aligned;
+static_assert(sizeof(struct entry) == 64, "a cache line");
+
+#define KEY_WORDS 8
+struct msh_flow_table {
+	uint64_t secret[KEY_WORDS + 2];
+	uint32_t buckets; /* a power of two */
+	union tags *tags;
+	struct entry *entry;
+};
 
 struct msh_flow_table *
-msh_flow_create(const struct msh_hash_key *secret)
+msh_flow_create(uint32_t flows)
 {
-	struct msh_flow_table *table = rte_zmalloc("flows", sizeof(*table), RTE_CACHE_LINE_SIZE);
-	if (table != NULL)
-		table->secret = *secret;
-	return table;
+	struct msh_flow_table *t = rte_zmalloc("flow table", sizeof(*t), 0);
+	if (t == NULL)
+		return NULL;
+	t->buckets = rte_align32pow2(flows) / WAYS;
+	for (unsigned int i = 0; i < RTE_DIM(t->secret); i++)
+		t->secret[i] = rte_rand();
+	t->tags = rte_zmalloc("flow tags", t->buckets * sizeof(*t->tags), RTE_CACHE_LINE_SIZE);
+	t->entry = rte_zmalloc(
+		"flows", (size_t)t->buckets * WAYS * sizeof(*t->entry), RTE_CACHE_LINE_SIZE);
+	if (t->tags != NULL && t->entry != NULL)
+		return t;
+	msh_flow_free(t);
+	return NULL;
 }
 
 void
 msh_flow_free(struct msh_flow_table *table)
 {
+	if (table == NULL)
+		return;
+	rte_free(table->tags);
+	rte_free(table->entry);
 	rte_free(table);
 }
 
-static struct entry *
-bucket_of(struct msh_flow_table *table, const struct msh_flow_key *key)
+/* Untagged TCP or UDP by IPv4 without options, whole, with all that the parser wants to see. */
+static inline bool
+is_common(const struct rte_mbuf *m)
 {
-	uint64_t word[2];
-	memcpy(word, key, sizeof(word));
-	uint64_t hash = msh_hash64(&table->secret, word[0] ^ msh_hash64(&table->secret, word[1]));
-	return table->entry[hash % MSH_FLOW_BUCKETS];
-}
-
-static uint32_t
-idle_limit(const struct entry *e)
-{
-	if (!__atomic_load_n(&e->answered, __ATOMIC_RELAXED))
-		return MSH_FLOW_IDLE_NEW;
-	if (e->key.proto != IPPROTO_TCP)
-		return MSH_FLOW_IDLE_OTHER;
-	return __atomic_load_n(&e->closing, __ATOMIC_RELAXED) ? MSH_FLOW_IDLE_TCP_CLOSING
-							      : MSH_FLOW_IDLE_TCP;
-}
-
-static bool
-is_live(const struct entry *e, uint32_t now)
-{
-	uint32_t seen = __atomic_load_n(&e->seen, __ATOMIC_RELAXED);
-	return e->used && (int32_t)(now - seen) <= (int32_t)idle_limit(e) &&
-	       !(__atomic_load_n(&e->closing, __ATOMIC_RELAXED) & MSH_FLOW_ACCEPTING);
-}
-
-static bool
-is_of_epoch(const struct msh_flow *flow, const struct msh_config *config)
-{
-	return flow->epoch == msh_epoch_of(config, flow->vm, &flow->vip_mac);
-}
-
-static void
-touch(struct entry *e, uint32_t now, unsigned int hints)
-{
-	if (__atomic_load_n(&e->seen, __ATOMIC_RELAXED) != now) /* keep the line shared */
-		__atomic_store_n(&e->seen, now, __ATOMIC_RELAXED);
-	if (hints & MSH_FLOW_CLOSING)
-		__atomic_store_n(&e->closing, MSH_FLOW_CLOSING, __ATOMIC_RELAXED);
-}
-
-/* The backend accepts a connection between the same ports, but its opening did not come this way:
- * the old one is over. */
-static bool
-is_superseded(struct entry *e, unsigned int hints)
-{
-	if (!(hints & MSH_FLOW_ACCEPTING) || !__atomic_load_n(&e->closing, __ATOMIC_RELAXED))
+	const struct rte_ether_hdr *ether = rte_pktmbuf_mtod(m, const struct rte_ether_hdr *);
+	const struct rte_ipv4_hdr *ip = (const struct rte_ipv4_hdr *)(ether + 1);
+	uint16_t total;
+	if (rte_pktmbuf_data_len(m) < sizeof(*ether) + sizeof(*ip) + PORTS_BYTES ||
+		ether->ether_type != RTE_BE16(RTE_ETHER_TYPE_IPV4) ||
+		ip->version_ihl != RTE_IPV4_VHL_DEF ||
+		(ip->fragment_offset & RTE_BE16(IPV4_FRAGMENT)) != 0 ||
+		(ip->next_proto_id != IPPROTO_TCP && ip->next_proto_id != IPPROTO_UDP))
 		return false;
-	__atomic_store_n(&e->closing, MSH_FLOW_ACCEPTING, __ATOMIC_RELAXED);
-	return true;
+	total = rte_be_to_cpu_16(ip->total_length);
+	return total >= sizeof(*ip) + PORTS_BYTES &&
+	       total <= rte_pktmbuf_pkt_len(m) - sizeof(*ether);
 }
 
-bool
-msh_flow_find(struct msh_flow_table *table, const struct msh_flow_key *key, uint32_t now,
-	unsigned int hints, const struct msh_config *config, struct msh_flow *flow)
+/* The words that make a flow, as they lie in the frame: MACs, EtherType, type of service,
+ * addresses, ports. */
+static inline void
+read_common(const struct rte_mbuf *m, uint16_t vm, uint64_t word[KEY_WORDS])
 {
-	struct entry *bucket = bucket_of(table, key);
-	for (unsigned int i = 0; i < WAYS; i++) {
-		struct entry *e = &bucket[i];
-		uint32_t sequence = __atomic_load_n(&e->sequence, __ATOMIC_ACQUIRE);
-		if ((sequence & 1) || memcmp(&e->key, key, sizeof(*key)) != 0 || !is_live(e, now))
+	const uint8_t *frame = rte_pktmbuf_mtod(m, const uint8_t *);
+	const struct rte_ipv4_hdr *ip =
+		(const struct rte_ipv4_hdr *)(frame + sizeof(struct rte_ether_hdr));
+	uint32_t ports;
+	memcpy(&word[0], frame, 2 * sizeof(word[0]));
+	memcpy(&word[2], &ip->src_addr, sizeof(word[2]));
+	memcpy(&ports, ip + 1, sizeof(ports));
+	word[3] = COMMON | (uint64_t)vm << 40 | (uint64_t)ip->next_proto_id << 32 | ports;
+}
+
+/* The same for any parsed packet; never equal to those. Returns how many. */
+static unsigned int
+read_any(const struct msh_packet *p, uint16_t vm, uint64_t word[KEY_WORDS])
+{
+	const uint8_t *frame = rte_pktmbuf_mtod(p->mbuf, const uint8_t *);
+	uint32_t source;
+	memcpy(&word[0], frame, sizeof(word[0])); /* destination, and two bytes of the source */
+	memcpy(&source, frame + sizeof(word[0]), sizeof(source));
+	word[1] = source | (uint64_t)p->ether_type << 32 | (uint64_t)p->tci << 48;
+	word[2] = (uint64_t)p->ip_version << 16 | (uint64_t)p->tos << 8 | p->tagged << 2 |
+		  p->fragment << 1 | p->has_ports;
+	word[3] = (uint64_t)vm << 40 | (uint64_t)p->proto << 32 | (uint64_t)p->dport << 16 |
+		  p->sport;
+	if (p->ip_version == 0)
+		return 4;
+	if (p->ip_version == 4) {
+		memcpy(&word[4], &msh_packet_ipv4(p)->src_addr, sizeof(word[4]));
+		word[5] = 0;
+		return 6;
+	}
+	memcpy(&word[4], msh_packet_ipv6(p)->src_addr, 4 * sizeof(word[4]));
+	return 8;
+}
+
+/* NH (Black et al., "UMAC", 1999) with words of 64 bits, folded: two keys collide with a chance of
+ * about 2^-64, whoever chose them. */
+static inline uint64_t
+hash_key(const struct msh_flow_table *t, const uint64_t *word, unsigned int words)
+{
+	const uint64_t *secret = t->secret;
+	__uint128_t sum = words;
+	for (unsigned int i = 0; i < words; i += 2)
+		sum += (__uint128_t)(word[i] + secret[i]) * (word[i + 1] + secret[i + 1]);
+	return msh_fold64((uint64_t)sum ^ secret[KEY_WORDS],
+		(uint64_t)(sum >> 64) ^ secret[KEY_WORDS + 1]);
+}
+
+static inline uint64_t
+print_of(const struct msh_flow_table *t, uint16_t vm, struct msh_packet *p)
+{
+	uint64_t word[KEY_WORDS];
+	if (likely(is_common(p->mbuf))) {
+		read_common(p->mbuf, vm, word);
+		return hash_key(t, word, 4);
+	}
+	msh_packet_parse(p, p->mbuf);
+	return hash_key(t, word, read_any(p, vm, word));
+}
+
+static inline uint32_t
+bucket_of(const struct msh_flow_table *t, uint64_t print)
+{
+	return (uint32_t)print & (t->buckets - 1);
+}
+
+static inline uint16_t
+tag_of(uint64_t print)
+{
+	return (uint16_t)(print >> 48 | 1);
+}
+
+/* Which ways of a bucket have the tag, as bits for way_of. A way above one that has it may be among
+ * them wrongly: its entry tells. */
+static inline uint64_t
+ways_with(const union tags *tags, uint16_t tag)
+{
+	uint64_t found = 0;
+	for (unsigned int half = 0; half < WAYS / 4; half++) {
+		uint64_t x = __atomic_load_n(&tags->word[half], __ATOMIC_RELAXED) ^ (tag * LANES);
+		found |= ((x - LANES) & ~x & (LANES << 15)) >> (15 - half);
+	}
+	return found;
+}
+
+static inline uint32_t
+way_of(uint64_t ways)
+{
+	uint32_t bit = (uint32_t)__builtin_ctzll(ways);
+	return bit % 16 * 4 + bit / 16;
+}
+
+static inline struct entry *
+entry_of(const struct msh_flow_table *t, uint64_t print, uint64_t ways)
+{
+	return &t->entry[bucket_of(t, print) * WAYS + way_of(ways)];
+}
+
+/* Copy out the verdict, if the entry is this flow's and holds. */
+static inline bool
+read_entry(const struct entry *e, uint64_t print, uint32_t generation, struct msh_verdict *verdict)
+{
+	uint32_t sequence = __atomic_load_n(&e->sequence, __ATOMIC_ACQUIRE);
+	if (e->print != print || e->generation != generation)
+		return false;
+	*verdict = e->verdict;
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	return !(sequence & 1) && __atomic_load_n(&e->sequence, __ATOMIC_RELAXED) == sequence;
+}
+
+static inline bool
+look_up(struct msh_flow_table *t, uint64_t print, uint32_t generation, uint64_t ways, uint32_t now,
+	struct msh_verdict *verdict)
+{
+	for (; ways != 0; ways &= ways - 1) {
+		struct entry *e = entry_of(t, print, ways);
+		if (unlikely(!read_entry(e, print, generation, verdict)))
 			continue;
-		*flow = e->flow;
-		__atomic_thread_fence(__ATOMIC_ACQUIRE);
-		if (__atomic_load_n(&e->sequence, __ATOMIC_RELAXED) != sequence)
-			return false; /* being reused: it was past its time */
-		if (!is_of_epoch(flow, config) || is_superseded(e, hints))
-			return false;
-		if (!__atomic_load_n(&e->answered, __ATOMIC_RELAXED))
-			__atomic_store_n(&e->answered, 1, __ATOMIC_RELAXED);
-		touch(e, now, hints);
+		if (__atomic_load_n(&e->seen, __ATOMIC_RELAXED) != now)
+			__atomic_store_n(&e->seen, now, __ATOMIC_RELAXED);
 		return true;
 	}
 	return false;
 }
 
-static void
-write_entry(
-	struct entry *e, const struct msh_flow_key *key, const struct msh_flow *flow, uint32_t now)
+uint64_t
+msh_flow_find(struct msh_flow_table *t, const struct msh_flow_scope *scope, struct msh_burst *burst,
+	uint64_t mask, uint32_t now)
 {
-	__atomic_store_n(&e->sequence, e->sequence + 1, __ATOMIC_RELAXED);
-	__atomic_thread_fence(__ATOMIC_RELEASE);
-	e->key = *key;
-	e->flow = *flow;
-	e->used = 1;
-	e->answered = 0;
-	e->closing = 0;
-	e->seen = now;
-	__atomic_store_n(&e->sequence, e->sequence + 1, __ATOMIC_RELEASE);
+	uint64_t ways[MSH_BURST_MAX], found = 0;
+	MSH_FOREACH_BIT (i, mask) {
+		burst->flow[i] = print_of(t, scope->vm, &burst->packet[i]);
+		rte_prefetch0(&t->tags[bucket_of(t, burst->flow[i])]);
+	}
+	MSH_FOREACH_BIT (i, mask) {
+		uint64_t print = burst->flow[i];
+		ways[i] = ways_with(&t->tags[bucket_of(t, print)], tag_of(print));
+		if (likely(ways[i] != 0))
+			rte_prefetch0(entry_of(t, print, ways[i]));
+	}
+	MSH_FOREACH_BIT (i, mask)
+		if (look_up(t, burst->flow[i], scope->generation, ways[i], now, &burst->verdict[i]))
+			found |= UINT64_C(1) << i;
+	return found;
 }
 
-bool
-msh_flow_keep(struct msh_flow_table *table, const struct msh_flow_key *key,
-	const struct msh_flow *flow, uint32_t now, unsigned int hints,
-	const struct msh_config *config)
+/* Seconds. Another worker's time may be one ahead. */
+static inline int32_t
+idle(const struct entry *e, uint32_t now)
 {
-	struct entry *bucket = bucket_of(table, key);
-	struct entry *place = NULL;
-	for (unsigned int i = 0; i < WAYS; i++) {
-		struct entry *e = &bucket[i];
-		if (e->used && memcmp(&e->key, key, sizeof(*key)) == 0) {
-			if ((hints & MSH_FLOW_OPENING) ||
-				memcmp(&e->flow, flow, sizeof(*flow)) != 0)
-				write_entry(e, key, flow, now);
-			touch(e, now, hints);
-			return true;
+	return (int32_t)(now - __atomic_load_n(&e->seen, __ATOMIC_RELAXED));
+}
+
+/* The entry to write the flow to: its own, a free one, or the longest idle; or NOBODY. */
+static uint32_t
+choose(const struct msh_flow_table *t, uint64_t print, bool drop, uint32_t now)
+{
+	uint32_t first = bucket_of(t, print) * WAYS, best = first, free = NOBODY;
+	const union tags *tags = &t->tags[bucket_of(t, print)];
+	int32_t longest = INT32_MIN;
+	for (uint32_t at = first; at < first + WAYS; at++) {
+		uint16_t tag = __atomic_load_n(&tags->way[at % WAYS], __ATOMIC_RELAXED);
+		if (tag == 0)
+			free = at;
+		else if (tag == tag_of(print) && t->entry[at].print == print)
+			return at;
+		else if (idle(&t->entry[at], now) > longest) {
+			longest = idle(&t->entry[at], now);
+			best = at;
 		}
-		if (place == NULL && (!is_live(e, now) || !is_of_epoch(&e->flow, config)))
-			place = e;
 	}
-	if (place == NULL)
-		return false;
-	write_entry(place, key, flow, now);
-	return true;
+	if (free != NOBODY)
+		return free;
+	if (longest > MSH_FLOW_IDLE)
+		return best;
+	return !drop && rte_rdtsc() / 64 % LUCKY == 0 ? best : NOBODY;
+}
+
+void
+msh_flow_keep(struct msh_flow_table *t, const struct msh_flow_scope *scope,
+	const struct msh_burst *burst, uint64_t mask, uint32_t now)
+{
+	MSH_FOREACH_BIT (i, mask) {
+		uint64_t print = burst->flow[i];
+		uint32_t at = choose(t, print, burst->verdict[i].action == MSH_DROP, now);
+		if (at == NOBODY)
+			continue;
+		struct entry *e = &t->entry[at];
+		uint32_t sequence = __atomic_load_n(&e->sequence, __ATOMIC_RELAXED);
+		if ((sequence & 1) || !__atomic_compare_exchange_n(&e->sequence, &sequence,
+					      sequence + 1, false, __ATOMIC_ACQUIRE,
+					      __ATOMIC_RELAXED))
+			continue; /* another worker writes it: the next packet comes again */
+		__atomic_thread_fence(__ATOMIC_RELEASE);
+		e->print = print;
+		e->generation = scope->generation;
+		e->seen = now;
+		e->verdict = burst->verdict[i];
+		__atomic_store_n(&t->tags[at / WAYS].way[at % WAYS], tag_of(print), __ATOMIC_RELAXED);
+		__atomic_store_n(&e->sequence, sequence + 2, __ATOMIC_RELEASE);
+	}
 }
 
 uint32_t
-msh_flow_count(const struct msh_flow_table *table, uint32_t now, const struct msh_config *config)
+msh_flow_room(const struct msh_flow_table *t)
+{
+	return t->buckets * WAYS;
+}
+
+uint32_t
+msh_flow_count(const struct msh_flow_table *t, uint32_t now)
 {
 	uint32_t n = 0;
-	for (uint32_t i = 0; i < MSH_FLOW_BUCKETS * WAYS; i++) {
-		const struct entry *e = &table->entry[i / WAYS][i % WAYS];
-		struct msh_flow flow = e->flow; /* may be torn: then one more or less is counted */
-		flow.vm %= MSH_VMS_MAX;
-		n += is_live(e, now) && is_of_epoch(&flow, config);
-	}
+	for (uint32_t at = 0; at < t->buckets * WAYS; at++)
+		n += t->tags[at / WAYS].way[at % WAYS] != 0 && idle(&t->entry[at], now) <= MSH_FLOW_IDLE;
 	return n;
 }

@@ -1,64 +1,44 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 
-/* Flows that a redirect sent to a backend, kept so that the answers can be turned back (and only
- * those). One table a worker, which alone writes it; every worker reads all of them, by a sequence
- * number an entry. */
+/* The flow table: what the stages decided on a flow, so that only its first packet walks them,
+ * whatever their number and that of their rules. One table for all workers.
+ *
+ * A flow is all packets between the same two MACs that agree in VLAN tag, EtherType, addresses,
+ * protocol, type of service, ports and being a fragment, and pass the same stages of the same
+ * generation. The key itself is not kept, but 64 bits of a keyed hash of it: among a million flows of
+ * one VM, one new flow in 10^13 is taken for another. Nothing but time is lost with an entry. */
 
-#include <stdbool.h>
-#include <stdint.h>
-
+#include "burst.h"
 #include "hash.h"
-#include "packet.h"
 
-#define MSH_FLOW_BUCKETS 8192 /* of 4 entries */
-
-/* Seconds since the last packet after which an entry may be reused. */
-#define MSH_FLOW_IDLE_TCP 7440        /* RFC 5382 REQ-5: at least 2 h 4 min once established */
-#define MSH_FLOW_IDLE_TCP_CLOSING 240 /* RFC 5382 REQ-5: transitory, at least 4 min */
-#define MSH_FLOW_IDLE_OTHER 300       /* RFC 4787 REQ-5, recommended */
-#define MSH_FLOW_IDLE_NEW 30          /* nothing came back yet */
-
-/* Direction: from the backend to the client. */
-struct msh_flow_key {
-	rte_be32_t backend, client;
-	uint16_t backend_port, client_port; /* host order; ICMP: the identifier twice; neither: 0 */
-	uint16_t proto; /* IP protocol, and MSH_FLOW_FRAGMENT: ports hold the datagram's id */
-	uint16_t zero;
-};
-#define MSH_FLOW_FRAGMENT 0x100
-
-/* What a packet says of its connection. */
-#define MSH_FLOW_OPENING 1   /* TCP SYN: forget what was known of this key */
-#define MSH_FLOW_CLOSING 2   /* TCP FIN or RST */
-#define MSH_FLOW_ACCEPTING 4 /* TCP SYN and ACK: after a closing, it answers another connection */
-
-struct msh_flow {
-	uint32_t epoch; /* msh_epoch_of vip_mac when it began */
-	uint16_t vm;
-	uint16_t zero;
-	rte_be32_t vip;
-	struct rte_ether_addr vip_mac, client_mac;
-};
-
-struct msh_config;
 struct msh_flow_table;
 
-/* NULL when memory is short. */
-struct msh_flow_table *msh_flow_create(const struct msh_hash_key *secret);
+/* The stages that a flow passes. */
+struct msh_flow_scope {
+	uint16_t vm;         /* whose they are */
+	uint32_t generation; /* of them; another one makes its entries void */
+};
+
+/* Seconds after which an entry may be overwritten by a new flow's. */
+#define MSH_FLOW_IDLE 10
+
+/* Room for so many flows, rounded up to a power of two. NULL when memory is short. */
+struct msh_flow_table *msh_flow_create(uint32_t flows);
 void msh_flow_free(struct msh_flow_table *table);
 
-/* Any worker: copy out the flow. False when there is none, or it is past its time or of an earlier
- * epoch. Notes that an answer was seen. */
-bool msh_flow_find(struct msh_flow_table *table, const struct msh_flow_key *key, uint32_t now,
-	unsigned int hints, const struct msh_config *config, struct msh_flow *flow);
+/* Fill in the verdicts of those packets of `mask` whose flow is known, and burst->flow[] of all.
+ * Returns the mask of the known. Need not be parsed; may be afterwards. Any worker. */
+uint64_t msh_flow_find(struct msh_flow_table *table, const struct msh_flow_scope *scope,
+	struct msh_burst *burst, uint64_t mask, uint32_t now);
 
-/* The table's own worker: add the flow or refresh it. False when its bucket is full of live flows.
- * config tells which entries are dead. */
-bool msh_flow_keep(struct msh_flow_table *table, const struct msh_flow_key *key,
-	const struct msh_flow *flow, uint32_t now, unsigned int hints,
-	const struct msh_config *config);
+/* Remember the verdicts of the packets of `mask`, after msh_flow_find in the same turn. In a bucket
+ * full of flows in use most newcomers are turned away, and all that are dropped: a flood of new
+ * flows must not push out the others. Any worker. */
+void msh_flow_keep(struct msh_flow_table *table, const struct msh_flow_scope *scope,
+	const struct msh_burst *burst, uint64_t mask, uint32_t now);
 
-/* Entries in use and not past their time. Control lcore. */
-uint32_t msh_flow_count(
-	const struct msh_flow_table *table, uint32_t now, const struct msh_config *config);
+/* Number of entries. Control lcore. */
+uint32_t msh_flow_room(const struct msh_flow_table *table);
+/* Of those not idle. Control lcore; looks at each. */
+uint32_t msh_flow_count(const struct msh_flow_table *table, uint32_t now);

@@ -5,9 +5,9 @@
 
 #include <rte_cycles.h>
 
+#include "deliver.h"
 #include "redirect.h"
 #include "unfinished.h"
-#include "worker.h"
 
 #define FLOOD UINT16_MAX
 #define NO_KEY UINT64_MAX /* no MAC in a VLAN has this one */
@@ -97,96 +97,6 @@ look_back(struct msh_worker *w, const struct msh_config *config, struct msh_pack
 			p); /* an error about a backend may come from a router before it */
 }
 
-static void
-run_stages(struct msh_worker *w, const struct msh_vm_stages *stages, struct msh_burst *burst,
-	uint64_t mask)
-{
-	MSH_FOREACH_BIT (i, mask)
-		burst->verdict[i] = (struct msh_verdict){.action = MSH_DELIVER};
-	for (uint16_t s = 0; s < stages->count && mask != 0; s++) {
-		uint16_t id = stages->step[s].stage;
-		uint64_t start = rte_rdtsc();
-		msh_stages[id]->classify(stages->step[s].instance, burst, mask);
-		msh_count(&w->stage_cycles[id], rte_rdtsc() - start);
-		msh_count(&w->stage_packets[id], (uint64_t)__builtin_popcountll(mask));
-		/* What one stage decided, later stages do not see. */
-		MSH_FOREACH_BIT (i, mask)
-			if (burst->verdict[i].action != MSH_DELIVER)
-				mask &= ~(UINT64_C(1) << i);
-	}
-}
-
-/* Carry out the verdicts of packets bound for one VM. Returns the mask of those that were
- * redirected, with their new way in out[]. */
-static uint64_t
-apply_verdicts(struct msh_worker *w, const struct msh_config *config, struct msh_burst *burst,
-	uint64_t mask, uint16_t vm)
-{
-	uint16_t port = burst->out[__builtin_ctzll(mask)];
-	struct msh_port_counters *counters = &w->counters[port];
-	uint64_t redirected = 0;
-	msh_count(&counters->vm_packets, (uint64_t)__builtin_popcountll(mask));
-	MSH_FOREACH_BIT (i, mask) {
-		struct msh_packet *p = &burst->packet[i];
-		const struct msh_verdict *v = &burst->verdict[i];
-		if (v->action == MSH_DROP) {
-			msh_count(&counters->vm_dropped, 1);
-			msh_drop(w, burst->in_port, v->reason, p->mbuf);
-		} else if (v->action == MSH_REDIRECT &&
-			   msh_redirect_forward(w, config, p, v->redirect, vm)) {
-			msh_count(&counters->vm_redirected, 1);
-			burst->out[i] = find_port(w, config->topology,
-				&msh_packet_ether(p)->dst_addr, msh_vlan_of(p->mbuf));
-			redirected |= UINT64_C(1) << i;
-		} else {
-			msh_tx_queue(w, config, port, burst->in_port, p->mbuf);
-		}
-	}
-	return redirected;
-}
-
-/* Deliver the packets of `mask`, all bound for one port. Returns those that were redirected. */
-static uint64_t
-deliver(struct msh_worker *w, const struct msh_config *config, struct msh_burst *burst,
-	uint64_t mask)
-{
-	uint16_t out = burst->out[__builtin_ctzll(mask)];
-	uint16_t vm = config->topology->vm[out];
-	const struct msh_vm_stages *stages = config->stages[vm];
-	if (stages == NULL) {
-		msh_tx_queue_mask(w, config, out, burst, mask);
-		return 0;
-	}
-	MSH_FOREACH_BIT (i, mask)
-		msh_packet_parse(&burst->packet[i], burst->packet[i].mbuf);
-	run_stages(w, stages, burst, mask);
-	return apply_verdicts(w, config, burst, mask, vm);
-}
-
-/* A flooded copy passes the stages like any packet, but is not sent on from there: a redirect is
- * for one host. */
-static void
-deliver_copy(struct msh_worker *w, const struct msh_config *config, uint16_t source, uint16_t out,
-	struct rte_mbuf *m)
-{
-	struct msh_burst *one = &w->copy;
-	const struct msh_vm_stages *stages = config->stages[config->topology->vm[out]];
-	if (stages != NULL) {
-		one->in_port = source;
-		one->worker = w->index;
-		one->count = 1;
-		msh_packet_parse(&one->packet[0], m);
-		run_stages(w, stages, one, 1);
-		msh_count(&w->counters[out].vm_packets, 1);
-		if (one->verdict[0].action == MSH_DROP) {
-			msh_count(&w->counters[out].vm_dropped, 1);
-			msh_drop(w, source, one->verdict[0].reason, m);
-			return;
-		}
-	}
-	msh_tx_queue(w, config, out, source, m);
-}
-
 /* A bucket of a tenth of a second's worth, in each worker that serves the port. */
 static bool
 may_flood(struct msh_worker *w, uint16_t port, uint32_t limit)
@@ -234,14 +144,14 @@ flood(struct msh_worker *w, const struct msh_config *config, uint16_t source, st
 			struct rte_mbuf *copy =
 				rte_pktmbuf_copy(m, w->datapath->pool, 0, UINT32_MAX);
 			if (likely(copy != NULL))
-				deliver_copy(w, config, source, last, copy);
+				msh_deliver_copy(w, config, source, last, copy);
 			else
 				msh_count(&w->counters[source].drop[MSH_DROP_NO_MBUF], 1);
 		}
 		last = out;
 	}
 	if (last != 0)
-		deliver_copy(w, config, source, last, m);
+		msh_deliver_copy(w, config, source, last, m);
 	else
 		msh_drop(w, source, MSH_DROP_NO_PORT, m);
 }
@@ -265,11 +175,15 @@ dispatch(struct msh_worker *w, const struct msh_config *config, struct msh_burst
 			}
 			todo &= ~mask;
 			if (likely(out != FLOOD))
-				redirected |= deliver(w, config, burst, mask);
+				redirected |= msh_deliver(w, config, burst, mask);
 			else
 				MSH_FOREACH_BIT (i, mask)
 					flood(w, config, burst->in_port, burst->packet[i].mbuf);
 		}
+		MSH_FOREACH_BIT (i, redirected)
+			burst->out[i] = find_port(w, config->topology,
+				&msh_packet_ether(&burst->packet[i])->dst_addr,
+				msh_vlan_of(burst->packet[i].mbuf));
 		if (redirected != 0 && round == REDIRECTS_MAX) {
 			MSH_FOREACH_BIT (i, redirected)
 				msh_drop(w, burst->in_port, MSH_DROP_REDIRECT_LOOP,

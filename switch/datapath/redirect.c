@@ -6,7 +6,7 @@
 #include <rte_tcp.h>
 
 #include "config.h"
-#include "flow.h"
+#include "back.h"
 #include "unfinished.h"
 
 #define SOURCE offsetof(struct rte_ipv4_hdr, src_addr)
@@ -132,10 +132,10 @@ tcp_hints(const struct msh_packet *p)
 		return 0;
 	uint8_t flags = *rte_pktmbuf_mtod_offset(p->mbuf, uint8_t *, p->l4 + 13);
 	if (flags & (RTE_TCP_FIN_FLAG | RTE_TCP_RST_FLAG))
-		return MSH_FLOW_CLOSING;
+		return MSH_BACK_CLOSING;
 	if (!(flags & RTE_TCP_SYN_FLAG))
 		return 0;
-	return flags & RTE_TCP_ACK_FLAG ? MSH_FLOW_ACCEPTING : MSH_FLOW_OPENING;
+	return flags & RTE_TCP_ACK_FLAG ? MSH_BACK_ACCEPTING : MSH_BACK_OPENING;
 }
 
 /* Ports of the flow that p is of: source's and destination's; the identifier of an ICMP query for
@@ -176,14 +176,14 @@ msh_redirect_forward(struct msh_worker *worker, const struct msh_config *config,
 		if (quoted->src_addr == r->vip)
 			change_header(quoted, SOURCE, r->backend);
 	} else if (!is_later_fragment(p)) {
-		struct msh_flow_key key = {
+		struct msh_back_key key = {
 			.backend = r->backend, .client = ip->src_addr, .proto = p->proto};
-		struct msh_flow flow = {
+		struct msh_back flow = {
 			.epoch = msh_epoch_of(config, vm, &r->vip_mac), .vm = vm, .vip = r->vip};
 		flow_ports(p, &key.client_port, &key.backend_port);
 		rte_ether_addr_copy(&r->vip_mac, &flow.vip_mac);
 		rte_ether_addr_copy(&ether->src_addr, &flow.client_mac);
-		if (!msh_flow_keep(worker->flows, &key, &flow, worker->now, tcp_hints(p), config))
+		if (!msh_back_keep(worker->back, &key, &flow, worker->now, tcp_hints(p), config))
 			return false;
 	}
 	change_address(p, DESTINATION, r->backend);
@@ -195,25 +195,25 @@ msh_redirect_forward(struct msh_worker *worker, const struct msh_config *config,
 
 static bool
 find_flow(const struct msh_worker *worker, const struct msh_config *config,
-	const struct msh_flow_key *key, unsigned int hints, struct msh_flow *flow)
+	const struct msh_back_key *key, unsigned int hints, struct msh_back *flow)
 {
 	const struct msh_datapath *dp = worker->datapath;
 	for (unsigned int i = 0; i < dp->worker_count; i++)
-		if (msh_flow_find(dp->worker[i].flows, key, worker->now, hints, config, flow))
+		if (msh_back_find(dp->worker[i].back, key, worker->now, hints, config, flow))
 			return true;
 	return false;
 }
 
 /* Key of the flow that p, sent by a backend, may belong to. */
 static void
-back_key(const struct msh_packet *p, const struct rte_ipv4_hdr *quoted, struct msh_flow_key *key)
+back_key(const struct msh_packet *p, const struct rte_ipv4_hdr *quoted, struct msh_back_key *key)
 {
 	const struct rte_ipv4_hdr *ip = msh_packet_ipv4(p);
-	*key = (struct msh_flow_key){
+	*key = (struct msh_back_key){
 		.backend = ip->src_addr, .client = ip->dst_addr, .proto = p->proto};
 	if (quoted != NULL) {
 		rte_be16_t ports[2] = {0, 0};
-		*key = (struct msh_flow_key){.backend = quoted->dst_addr,
+		*key = (struct msh_back_key){.backend = quoted->dst_addr,
 			.client = quoted->src_addr,
 			.proto = quoted->next_proto_id};
 		if (quoted->next_proto_id == IPPROTO_TCP || quoted->next_proto_id == IPPROTO_UDP)
@@ -221,7 +221,7 @@ back_key(const struct msh_packet *p, const struct rte_ipv4_hdr *quoted, struct m
 		key->client_port = rte_be_to_cpu_16(ports[0]);
 		key->backend_port = rte_be_to_cpu_16(ports[1]);
 	} else if (is_later_fragment(p)) {
-		key->proto |= MSH_FLOW_FRAGMENT;
+		key->proto |= MSH_BACK_FRAGMENT;
 		key->backend_port = rte_be_to_cpu_16(ip->packet_id);
 	} else {
 		flow_ports(p, &key->backend_port, &key->client_port);
@@ -231,14 +231,14 @@ back_key(const struct msh_packet *p, const struct rte_ipv4_hdr *quoted, struct m
 /* Later fragments carry no ports: let them be known by the datagram's id (RFC 791 3.2). */
 static void
 keep_fragment(struct msh_worker *worker, const struct msh_config *config,
-	const struct msh_packet *p, const struct msh_flow *flow)
+	const struct msh_packet *p, const struct msh_back *flow)
 {
 	const struct rte_ipv4_hdr *ip = msh_packet_ipv4(p);
-	struct msh_flow_key key = {.backend = ip->src_addr,
+	struct msh_back_key key = {.backend = ip->src_addr,
 		.client = ip->dst_addr,
 		.backend_port = rte_be_to_cpu_16(ip->packet_id),
-		.proto = p->proto | MSH_FLOW_FRAGMENT};
-	msh_flow_keep(worker->flows, &key, flow, worker->now, 0, config);
+		.proto = p->proto | MSH_BACK_FRAGMENT};
+	msh_back_keep(worker->back, &key, flow, worker->now, 0, config);
 }
 
 void
@@ -247,8 +247,8 @@ msh_redirect_back(struct msh_worker *worker, const struct msh_config *config, st
 	struct rte_ether_hdr *ether = msh_packet_ether(p);
 	struct rte_ipv4_hdr *ip = msh_packet_ipv4(p);
 	struct rte_ipv4_hdr *quoted = quoted_header(p);
-	struct msh_flow_key key;
-	struct msh_flow flow;
+	struct msh_back_key key;
+	struct msh_back flow;
 	back_key(p, quoted, &key);
 	if (!find_flow(worker, config, &key, tcp_hints(p), &flow))
 		return;

@@ -10,6 +10,7 @@
 #include "config.h"
 #include "fdb.h"
 #include "flow.h"
+#include "back.h"
 #include "poll.h"
 
 /* Packets on their way to one port, all from the same port. */
@@ -35,7 +36,7 @@ struct msh_bucket {
 struct msh_worker {
 	struct msh_datapath *datapath;
 	struct msh_port_counters *counters; /* by port index; this worker writes, control reads */
-	struct msh_flow_table *flows;       /* this worker writes, all read */
+	struct msh_back_table *back;        /* this worker writes, all read */
 	uint32_t now;                       /* seconds; datapath->now of this turn */
 	uint16_t index;
 	unsigned int lcore;
@@ -59,6 +60,7 @@ struct msh_worker {
 
 	/* This worker writes, control reads. Cycles of the TSC. */
 	uint64_t busy_cycles, busy_packets, started;
+	uint64_t flow_hits, flow_misses; /* packets */
 	uint64_t stage_cycles[MSH_STAGES_MAX], stage_packets[MSH_STAGES_MAX];
 } __rte_cache_aligned;
 
@@ -70,6 +72,7 @@ struct msh_datapath {
 	unsigned int worker_count;
 	uint64_t hz; /* of the TSC */
 	struct msh_fdb *fdb;
+	struct msh_flow_table *flows;
 	struct rte_mempool *pool;
 	struct msh_worker worker[MSH_WORKERS_MAX];
 };

@@ -101,6 +101,13 @@ def test_two_side_by_side(switch_factory):
     assert second.port("p")["port"] == "p"
 
 
+@pytest.mark.parametrize("word", ["0", "1023", "268435457", "many", "-5", "1e6"])
+def test_flows_out_of_range(switch, word):
+    run = subprocess.run([MSHSWITCH, "-l", "0,1", "--", "--flows=" + word], capture_output=True, text=True, timeout=30)
+    assert run.returncode == 1
+    assert run.stderr == "mshswitch: --flows '%s' is no number from 1024 to 268435456\n" % word
+
+
 @pytest.mark.parametrize("eal", [["--in-memory"], []], ids=["in-memory", "hugetlbfs"])
 def test_hugepages(switch_factory, hugepages, tmp_path, eal):
     if not eal:

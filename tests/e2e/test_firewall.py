@@ -239,6 +239,30 @@ def check_script(bed):
 
 
 @pytest.mark.asan
+def test_flows_are_remembered_until_a_command(switch):
+    """The second time all are known to the flow table, and fare and count the same; a command makes all unknown."""
+    rng = random.Random("flows")
+    bed = Bed(switch)
+    frames = [f for f in random_frames(rng, MACS[:1], 600) if f.target in MACS]
+    bed.register(MACS[0])
+    passed, drops, ports = [], 0, []
+    for turn in range(4):
+        for layer in "IMT":
+            bed.add(MACS[0], matching(rng, rng.choice(frames), layer, rng.randrange(3, 16)))
+        for known in (False, True):
+            before = switch.ctl("worker show")[0]
+            some, dropped = expected(bed.model, frames)
+            passed, drops = passed + some, drops + dropped
+            ports.append(bed.feed(frames))
+            after = switch.ctl("worker show")[0]
+            hits, misses = (after[name] - before[name] for name in ("flow_hits", "flow_misses"))
+            assert hits + misses == len(frames)
+            assert misses == 0 if known else misses > len(frames) // 2
+    bed.check_counters(drops, ports)
+    assert bed.output()[0] == [f.data for f in passed]
+
+
+@pytest.mark.asan
 def test_d_removes_what_it_names(switch):
     """Packets and lists after each D; the counters of what stays are kept. Then X: nothing remains."""
     rng = random.Random("delete")

@@ -191,7 +191,7 @@ def test_x_with_traffic_running(switch, make_net):
                 thread.join()
         # One may have been answered before X, and not yet been noted, by each thread.
         assert served.count("one") <= 3 and set(served[-10:]) == {"lb"}, served
-        assert [w["flows"] for w in switch.ctl("worker show")] == [0]
+        assert [w["redirected_flows"] for w in switch.ctl("worker show")] == [0]
         assert switch.ctl("stage show lb") == {"firewall": [], "lb": []}
         served.clear()
 

@@ -23,6 +23,8 @@ apply(const void *old, const char *line, const void **result)
 	unsigned int verb = 0;
 	int count = 0;
 
+	if (msh_tallies[0] == NULL)
+		assert_int_equal(msh_tally_init(MSH_WORKERS_MAX), 0);
 	while (strncmp(line, stage->verbs[verb].name, strlen(stage->verbs[verb].name)) != 0 ||
 		line[strlen(stage->verbs[verb].name)] != ' ')
 		assert_true(++verb < stage->verb_count);
@@ -168,6 +170,16 @@ classify(const void *instance, const struct frame *frame, unsigned int count, un
 		msh_packet_parse(&burst.packet[i], &m[i]);
 	}
 	stage->classify(instance, &burst, (1ull << count) - 1);
+	for (unsigned int i = 0; i < count; i++) {
+		msh_verdict_count(&burst.verdict[i], worker, &m[i]);
+		if (burst.verdict[i].action != MSH_REDIRECT)
+			continue;
+		const struct msh_redirect *r = burst.verdict[i].redirect;
+		if (msh_redirect_has_hop(r, worker, &burst.packet[i]))
+			msh_tally_add(worker, r->tally, frame[i].total);
+		else
+			burst.verdict[i].action = MSH_DELIVER;
+	}
 }
 
 uint64_t

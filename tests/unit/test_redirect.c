@@ -137,7 +137,7 @@ setup(void **state)
 	memset(b, 0, sizeof(*b));
 	b->dp.worker_count = 1;
 	b->dp.worker[0].datapath = &b->dp;
-	b->dp.worker[0].flows = msh_flow_create(&secret);
+	b->dp.worker[0].back = msh_back_create(&secret);
 	b->dp.worker[0].now = 100;
 	b->stages.mac_count = 1;
 	b->stages.mac[0].epoch = 7;
@@ -148,14 +148,14 @@ setup(void **state)
 	memcpy(&b->redirect.vip_mac, vip_mac, 6);
 	memcpy(&b->redirect.backend_mac, backend_mac, 6);
 	*state = b;
-	return b->dp.worker[0].flows == NULL;
+	return b->dp.worker[0].back == NULL;
 }
 
 static int
 teardown(void **state)
 {
 	struct bench *b = *state;
-	msh_flow_free(b->dp.worker[0].flows);
+	msh_back_free(b->dp.worker[0].back);
 	free(b);
 	return 0;
 }
@@ -293,8 +293,8 @@ test_table_is_bounded(void **state)
 		build(b, vip_mac, client_mac, source, vip, 17, (uint16_t)(i >> 16), 53, 0);
 		kept += forward(b);
 	}
-	assert_true(kept > 20000 && kept <= MSH_FLOW_BUCKETS * 4);
-	b->dp.worker[0].now += MSH_FLOW_IDLE_NEW + 1;
+	assert_true(kept > 20000 && kept <= MSH_BACK_BUCKETS * 4);
+	b->dp.worker[0].now += MSH_BACK_IDLE_NEW + 1;
 	build(b, vip_mac, client_mac, client_ip, vip, 17, 1, 53, 0);
 	assert_true(forward(b));
 }
