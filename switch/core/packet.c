@@ -62,20 +62,13 @@ parse_tags(struct msh_packet *p, const struct frame *f)
 	return offset;
 }
 
-static inline bool
-carries_ports(uint8_t proto)
-{
-	return proto == IPPROTO_TCP || proto == IPPROTO_UDP || proto == IPPROTO_UDPLITE ||
-	       proto == IPPROTO_SCTP || proto == IPPROTO_DCCP;
-}
-
 static void
 parse_transport(struct msh_packet *p, const struct frame *f, uint32_t offset)
 {
 	if (!holds(f, offset, 1) || offset > UINT16_MAX)
 		return;
 	p->l4 = (uint16_t)offset;
-	if (carries_ports(p->proto) && holds(f, offset, 4)) {
+	if (msh_packet_carries_ports(p->proto) && holds(f, offset, 4)) {
 		p->has_ports = true;
 		p->sport = load16(f, offset);
 		p->dport = load16(f, offset + 2);
@@ -197,4 +190,20 @@ msh_packet_parse(struct msh_packet *p, struct rte_mbuf *m)
 		parse_ipv4(p, &f, l3);
 	else if (p->ether_type == RTE_ETHER_TYPE_IPV6)
 		parse_ipv6(p, &f, l3);
+}
+
+void
+msh_packet_parse_quoted(struct msh_packet *p, const struct msh_packet *error, uint32_t offset)
+{
+	struct frame f = {
+		.data = rte_pktmbuf_mtod(error->mbuf, const uint8_t *),
+		.end = RTE_MIN((uint32_t)rte_pktmbuf_data_len(error->mbuf), msh_packet_end(error)),
+		.length = UINT32_MAX,
+	};
+
+	*p = (struct msh_packet){.mbuf = error->mbuf};
+	if (error->ip_version == 4)
+		parse_ipv4(p, &f, offset);
+	else
+		parse_ipv6(p, &f, offset);
 }

@@ -3,6 +3,7 @@
 
 /* A packet as the stages see it: its headers, parsed once. */
 
+#include <netinet/in.h>
 #include <rte_ether.h>
 #include <rte_ip.h>
 #include <rte_mbuf.h>
@@ -25,8 +26,8 @@ struct msh_packet {
 	uint8_t proto;      /* IPv4 protocol, or IPv6's last next header */
 	uint8_t tos;        /* type of service or traffic class, all 8 bits */
 	bool fragment;      /* part of a fragmented datagram, whichever */
-	bool has_ports; /* sport and dport are valid: TCP, UDP, UDP-Lite, SCTP, DCCP; not a later
-			   fragment */
+	bool has_ports;     /* sport and dport are valid: of a protocol that has them, not a later
+			       fragment */
 	uint16_t sport, dport; /* host order */
 };
 
@@ -50,7 +51,30 @@ msh_packet_ipv6(const struct msh_packet *p)
 	return rte_pktmbuf_mtod_offset(p->mbuf, struct rte_ipv6_hdr *, p->l3);
 }
 
+/* TCP, UDP, UDP-Lite, SCTP, DCCP. */
+static inline bool
+msh_packet_carries_ports(uint8_t proto)
+{
+	return proto == IPPROTO_TCP || proto == IPPROTO_UDP || proto == IPPROTO_UDPLITE ||
+	       proto == IPPROTO_SCTP || proto == IPPROTO_DCCP;
+}
+
+/* Offset behind the datagram, as its IP header says; the first segment may end before. Only when
+ * ip_version is not 0. */
+static inline uint32_t
+msh_packet_end(const struct msh_packet *p)
+{
+	const uint8_t *ip = rte_pktmbuf_mtod_offset(p->mbuf, const uint8_t *, p->l3);
+	if (p->ip_version == 4)
+		return p->l3 + (uint32_t)(ip[2] << 8 | ip[3]);
+	return p->l3 + (uint32_t)sizeof(struct rte_ipv6_hdr) + (uint32_t)(ip[4] << 8 | ip[5]);
+}
+
 /* Fill *p from the frame in m, which must hold at least an Ethernet header in its first segment.
  * Never fails: what cannot be understood is left absent. Headers beyond the first segment count as
  * absent. */
 void msh_packet_parse(struct msh_packet *p, struct rte_mbuf *m);
+
+/* Fill *p from the IP packet that the ICMP error `error` quotes, which is at this offset of the
+ * same frame, of the same IP version, and may be cut short. */
+void msh_packet_parse_quoted(struct msh_packet *p, const struct msh_packet *error, uint32_t offset);
