@@ -53,7 +53,7 @@ struct msh_track_side {
 	uint32_t end;    /* behind the highest octet sent */
 	uint32_t limit;  /* up to where the other side may send */
 	uint32_t window; /* largest ever advertised, in octets; 0: this side has not been seen */
-	uint32_t ack;    /* highest acknowledgment; 0: none, or rarely a 0 */
+	uint32_t ack;    /* highest acknowledgment; 0: none */
 };
 
 /* What both sides move, in one word. */

@@ -124,7 +124,7 @@ take_claim(struct numbers *n, const struct claim *c, uint32_t window, bool has_a
 	/* RFC 9293 3.8.6.1: into a window of 0, an octet may be sent to probe it. */
 	raise_to(&n->own.limit, c->sack + RTE_MAX(window, 1u));
 	if (has_ack && (n->own.ack == 0 || msh_seq_after(c->ack, n->own.ack)))
-		n->own.ack = c->ack;
+		n->own.ack = c->ack != 0 ? c->ack : UINT32_MAX; /* nearly */
 }
 
 static enum msh_tcp_outcome
@@ -144,7 +144,7 @@ judge_numbers(struct numbers *n, union msh_track_shared *s, unsigned int from,
 	if (likely(outcome == MSH_TCP_ACCEPTED))
 		take_claim(n, &c, scaled_window(s, from, g), g->has_ack);
 	else if (outcome == MSH_TCP_NOT_COUNTED && msh_seq_after(c.seq, n->peer.limit))
-		n->own.end = c.end;
+		raise_to(&n->own.end, c.end);
 	return s->liberal >> from & 1 ? MSH_TCP_ACCEPTED : outcome;
 }
 
