@@ -17,14 +17,14 @@ enum msh_action {
 struct msh_redirect {
 	rte_be32_t vip, backend;
 	struct rte_ether_addr vip_mac, backend_mac;
-	uint32_t tally;      /* of packets sent on */
-	uint32_t tally_ttl;  /* of those left to the VM, because a hop would have to end them */
+	uint32_t tally;     /* of packets sent on */
+	uint32_t tally_ttl; /* of those left to the VM, because a hop would have to end them */
 };
 
 #define MSH_VERDICT_TALLIES 4
 struct msh_verdict {
-	uint8_t action; /* enum msh_action */
-	uint8_t reason; /* enum msh_drop, for MSH_DROP */
+	uint8_t action;                      /* enum msh_action */
+	uint8_t reason;                      /* enum msh_drop, for MSH_DROP */
 	uint32_t tally[MSH_VERDICT_TALLIES]; /* of the rules that said so; 0 behind the last */
 	const struct msh_redirect
 		*redirect; /* for MSH_REDIRECT; lives as long as the stage's instance */
@@ -39,7 +39,7 @@ struct msh_burst {
 	struct msh_packet packet[MSH_BURST_MAX];
 	struct msh_verdict verdict[MSH_BURST_MAX];
 	uint64_t flow[MSH_BURST_MAX]; /* their flows, as flow.h has it */
-	uint16_t out[MSH_BURST_MAX]; /* index of the port to leave by */
+	uint16_t out[MSH_BURST_MAX];  /* index of the port to leave by */
 };
 
 /* For each bit i that is set in the 64-bit mask. */
@@ -59,8 +59,7 @@ msh_verdict_count(const struct msh_verdict *v, unsigned int worker, const struct
 /* Whether a parsed packet may take one hop more; if not, its VM must answer (RFC 1812 5.3.1).
  * Worker. */
 static inline bool
-msh_redirect_has_hop(
-	const struct msh_redirect *r, unsigned int worker, const struct msh_packet *p)
+msh_redirect_has_hop(const struct msh_redirect *r, unsigned int worker, const struct msh_packet *p)
 {
 	if (likely(msh_packet_ipv4(p)->time_to_live > 1))
 		return true;

@@ -91,7 +91,7 @@ judge_reset(const struct msh_track *t, const union msh_track_shared *s, unsigned
 	/* The hosts may be in another connection already, of which the numbers are not known. */
 	if (is_closing(s))
 		return RESET_SURE;
-	if (expected != 0 && s->last != MSH_TCP_SYN && (g->seq != 0 || open)) {
+	if (expected != 0 && s->last != MSH_TCP_SYN) {
 		if (msh_seq_after(expected, g->seq))
 			return RESET_BAD;
 		/* Exact, or right behind all that its sender had sent. */

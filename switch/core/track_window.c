@@ -83,9 +83,6 @@ claim_of(const struct numbers *n, const union msh_track_shared *s, unsigned int 
 	/* Some stacks set the flag in an RST without a number. */
 	if (!g->has_ack || (g->kind == MSH_TCP_RST && g->ack == 0))
 		c.ack = c.sack = n->peer.end;
-	/* RFC 9293 3.5.2: an RST that answers a SYN has no sequence number to tell. */
-	if (g->kind == MSH_TCP_RST && g->seq == 0 && s->state == MSH_TRACK_SYN_SENT)
-		c.seq = c.end = n->own.end;
 	return c;
 }
 

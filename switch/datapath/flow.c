@@ -14,7 +14,7 @@
 #define PORTS_BYTES 4
 #define IPV4_FRAGMENT 0x3fff /* offset, and more to come */
 #define COMMON (UINT64_C(1) << 63)
-#define LUCKY 16          /* of so many newcomers one takes the place of a flow in use */
+#define LUCKY 16 /* of so many newcomers one takes the place of a flow in use */
 
 /* Tags of a bucket's entries, 0: free. They say which entry to look at, so that a lookup reads two
  * cache lines, both prefetched. */
@@ -112,8 +112,8 @@ read_any(const struct msh_packet *p, uint16_t vm, uint64_t word[KEY_WORDS])
 	word[1] = source | (uint64_t)p->ether_type << 32 | (uint64_t)p->tci << 48;
 	word[2] = (uint64_t)p->ip_version << 16 | (uint64_t)p->tos << 8 | p->tagged << 2 |
 		  p->fragment << 1 | p->has_ports;
-	word[3] = (uint64_t)vm << 40 | (uint64_t)p->proto << 32 | (uint64_t)p->dport << 16 |
-		  p->sport;
+	word[3] =
+		(uint64_t)vm << 40 | (uint64_t)p->proto << 32 | (uint64_t)p->dport << 16 | p->sport;
 	if (p->ip_version == 0)
 		return 4;
 	if (p->ip_version == 4) {
@@ -134,8 +134,8 @@ hash_key(const struct msh_flow_table *t, const uint64_t *word, unsigned int word
 	__uint128_t sum = words;
 	for (unsigned int i = 0; i < words; i += 2)
 		sum += (__uint128_t)(word[i] + secret[i]) * (word[i + 1] + secret[i + 1]);
-	return msh_fold64((uint64_t)sum ^ secret[KEY_WORDS],
-		(uint64_t)(sum >> 64) ^ secret[KEY_WORDS + 1]);
+	return msh_fold64(
+		(uint64_t)sum ^ secret[KEY_WORDS], (uint64_t)(sum >> 64) ^ secret[KEY_WORDS + 1]);
 }
 
 static inline uint64_t
@@ -279,16 +279,17 @@ msh_flow_keep(struct msh_flow_table *t, const struct msh_flow_scope *scope,
 			continue;
 		struct entry *e = &t->entry[at];
 		uint32_t sequence = __atomic_load_n(&e->sequence, __ATOMIC_RELAXED);
-		if ((sequence & 1) || !__atomic_compare_exchange_n(&e->sequence, &sequence,
-					      sequence + 1, false, __ATOMIC_ACQUIRE,
-					      __ATOMIC_RELAXED))
+		if ((sequence & 1) ||
+			!__atomic_compare_exchange_n(&e->sequence, &sequence, sequence + 1, false,
+				__ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
 			continue; /* another worker writes it: the next packet comes again */
 		__atomic_thread_fence(__ATOMIC_RELEASE);
 		e->print = print;
 		e->generation = scope->generation;
 		e->seen = now;
 		e->verdict = burst->verdict[i];
-		__atomic_store_n(&t->tags[at / WAYS].way[at % WAYS], tag_of(print), __ATOMIC_RELAXED);
+		__atomic_store_n(
+			&t->tags[at / WAYS].way[at % WAYS], tag_of(print), __ATOMIC_RELAXED);
 		__atomic_store_n(&e->sequence, sequence + 2, __ATOMIC_RELEASE);
 	}
 }
@@ -304,6 +305,7 @@ msh_flow_count(const struct msh_flow_table *t, uint32_t now)
 {
 	uint32_t n = 0;
 	for (uint32_t at = 0; at < t->buckets * WAYS; at++)
-		n += t->tags[at / WAYS].way[at % WAYS] != 0 && idle(&t->entry[at], now) <= MSH_FLOW_IDLE;
+		n += t->tags[at / WAYS].way[at % WAYS] != 0 &&
+		     idle(&t->entry[at], now) <= MSH_FLOW_IDLE;
 	return n;
 }

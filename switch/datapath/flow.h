@@ -6,8 +6,8 @@
  *
  * A flow is all packets between the same two MACs that agree in VLAN tag, EtherType, addresses,
  * protocol, type of service, ports and being a fragment, and pass the same stages of the same
- * generation. The key itself is not kept, but 64 bits of a keyed hash of it: among a million flows of
- * one VM, one new flow in 10^13 is taken for another. Nothing but time is lost with an entry. */
+ * generation. The key itself is not kept, but 64 bits of a keyed hash of it: among a million flows
+ * of one VM, one new flow in 10^13 is taken for another. Nothing but time is lost with an entry. */
 
 #include "burst.h"
 #include "hash.h"

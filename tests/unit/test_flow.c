@@ -291,8 +291,8 @@ test_two_workers(void **state)
 int
 main(int argc, char **argv)
 {
-	char *eal[] = {argv[0], "--no-huge", "-m", "64", "--no-pci", "--no-shconf", "--no-telemetry",
-		"--log-level=error", NULL};
+	char *eal[] = {argv[0], "--no-huge", "-m", "64", "--no-pci", "--no-shconf",
+		"--no-telemetry", "--log-level=error", NULL};
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_model, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_burst, set_up, tear_down),

@@ -154,6 +154,27 @@ test_window(void **state)
 	assert_established(says(SERVER, ACK, .seq = 5001, .ack = 1001, .window = 4000));
 }
 
+/* What is late is let through, and nothing is learned from it. */
+static void
+test_late(void **state)
+{
+	handshake("030307", "030307");
+	assert_established(says(CLIENT, ACK, .seq = 1001 - 600000, .ack = 5001, .window = 65535));
+	assert_established(says(CLIENT, ACK, .seq = 1001, .ack = 5001 - 2000000, .window = 65535));
+	assert_invalid(says(SERVER, ACK, .seq = 5001 + 5000000, .ack = 1001, .window = 4000));
+}
+
+/* The client begins again before it was answered. */
+static void
+test_begin_again(void **state)
+{
+	assert_new(begin(&t, (struct segment){SYN, .seq = 1000, .window = 8000}));
+	assert_new(says(CLIENT, SYN, .seq = 500000, .window = 8000));
+	assert_established(says(SERVER, SYN | ACK, .seq = 5000, .ack = 500001, .window = 4000));
+	assert_established(says(CLIENT, ACK, .seq = 500001, .ack = 5001, .window = 8000));
+	assert_timeout(DAYS5);
+}
+
 static void
 test_closed_window(void **state)
 {
@@ -251,6 +272,29 @@ test_reset(void **state)
 	assert_timeout(10);
 }
 
+/* Right behind what was sent last and is not acknowledged yet; after a FIN, whatever its numbers;
+ * in answer to a SYN that was let through. */
+static void
+test_other_resets(void **state)
+{
+	handshake(NULL, NULL);
+	assert_established(
+		says(SERVER, ACK, .seq = 5001, .ack = 1001, .window = 4000, .payload = 9));
+	assert_established(says(SERVER, RST, .seq = 5010));
+	assert_established(says(CLIENT, ACK, .seq = 1001, .ack = 5010, .window = 8000));
+	assert_timeout(10);
+
+	handshake(NULL, NULL);
+	assert_established(says(SERVER, FIN | ACK, .seq = 5001, .ack = 1001, .window = 4000));
+	assert_established(says(SERVER, RST, .seq = 900000000));
+	assert_timeout(10);
+
+	handshake(NULL, NULL);
+	assert_established(says(CLIENT, SYN, .seq = 300000, .window = 8000));
+	assert_established(says(SERVER, RST | ACK, .seq = 0, .ack = 300001));
+	assert_timeout(10);
+}
+
 /* Nobody there: nothing to remember. */
 static void
 test_refused(void **state)
@@ -260,6 +304,10 @@ test_refused(void **state)
 	assert_established(says(SERVER, RST | ACK, .seq = 0, .ack = 1001));
 	assert_timeout(0);
 	assert_int_equal(says(CLIENT, SYN, .seq = 2000), MSH_TRACK_REOPEN);
+	/* some stacks forget the number */
+	assert_new(begin(&t, (struct segment){SYN, .seq = 4000000000, .window = 8000}));
+	assert_established(says(SERVER, RST | ACK, .seq = 0, .ack = 0));
+	assert_timeout(0);
 }
 
 /* After an abort of the same host its next SYN begins anew; another's is only followed when it is
@@ -321,8 +369,8 @@ test_challenge(void **state)
 	/* the server knows of another connection: the client resets that, and its SYN comes through
 	 */
 	assert_new(begin(&t, (struct segment){SYN, .seq = 300000, .window = 8000}));
-	assert_established(says(SERVER, ACK, .seq = 77, .ack = 88, .window = 4000));
-	assert_established(says(CLIENT, RST, .seq = 88));
+	assert_established(says(SERVER, ACK, .seq = 77, .ack = 900000, .window = 4000));
+	assert_established(says(CLIENT, RST, .seq = 900000));
 	assert_timeout(10);
 }
 
@@ -399,12 +447,15 @@ main(void)
 		cmocka_unit_test(test_close),
 		cmocka_unit_test(test_simultaneous_open),
 		cmocka_unit_test(test_window),
+		cmocka_unit_test(test_late),
+		cmocka_unit_test(test_begin_again),
 		cmocka_unit_test(test_closed_window),
 		cmocka_unit_test(test_large_segments),
 		cmocka_unit_test(test_scaling),
 		cmocka_unit_test(test_sack),
 		cmocka_unit_test(test_wraparound),
 		cmocka_unit_test(test_reset),
+		cmocka_unit_test(test_other_resets),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_reopen_after_reset),
 		cmocka_unit_test(test_half_open),
