@@ -5,21 +5,13 @@
  *
  * For callgrind: collect within replay_measure but not within let_guests_run. */
 
-#include <rte_version.h>
 #include <sys/random.h>
 
-/* The switch as it sets itself up, its main aside. */
-int mshswitch_main(int argc, char **argv);
-#define main mshswitch_main
-#include "../../switch/main.c" /* NOLINT(bugprone-suspicious-include) */
-#undef main
-
-#include "guest.h"
+#include "inside.h"
 #include "unfinished.h"
 #include "workload.h"
 
-#define PORT(g) ((g) + 1) /* index of a guest's port */
-#define BURSTS 512        /* of a burst of each sender */
+#define BURSTS 512 /* of a burst of each sender */
 
 /* rte_memcpy is another one for each. */
 #if defined(__AVX512F__)
@@ -32,8 +24,6 @@ int mshswitch_main(int argc, char **argv);
 
 void let_guests_run(void);
 void replay_measure(void);
-
-static struct guest guest[GUESTS];
 
 /* What the guests do in a run of the loop. */
 static struct {
@@ -109,8 +99,6 @@ first_rx(struct msh_port *port, uint16_t queue, struct rte_mbuf **packets, uint1
 	return msh_port_vhost_ops.rx(port, queue, packets, n);
 }
 
-static struct msh_port_ops first_ops;
-
 static void
 run_bursts(bool announce, uint64_t bursts)
 {
@@ -127,37 +115,6 @@ replay_measure(void)
 	run_of.measured = true;
 	run_bursts(false, BURSTS);
 	run_of.measured = false; /* not only for what comes: see let_guests_run */
-}
-
-static void __attribute__((format(printf, 1, 2))) command(const char *format, ...)
-{
-	const struct msh_caller boot = {.who = MSH_WHO_OPERATOR};
-	struct msh_answer answer = {0};
-	char line[256];
-	va_list list;
-	va_start(list, format);
-	vsnprintf(line, sizeof(line), format, list);
-	va_end(list);
-	msh_command_run(&control, &boot, line, strlen(line), &answer);
-	if (answer.status != MSH_OK)
-		rte_panic("%s: %s\n", line, answer.text);
-	msh_answer_clear(&answer);
-}
-
-static void
-add_ports(const char *directory)
-{
-	for (unsigned int g = 0; g < GUESTS; g++) {
-		command("port add %c vhost %s/%c", 'a' + g, directory, 'a' + g);
-		struct msh_port *port = control.port[PORT(g)].port;
-		if (guest_open(&guest[g]) != 0)
-			rte_panic("no memory for guests\n");
-		port->queue[0].rings = &guest[g].rings;
-		msh_port_set_up(port, true);
-	}
-	first_ops = msh_port_vhost_ops;
-	first_ops.rx = first_rx;
-	control.port[PORT(0)].port->ops = &first_ops;
 }
 
 /* Configure, let everyone be known, warm up. */
@@ -218,17 +175,15 @@ main(int argc, char **argv)
 {
 	char *eal[] = {argv[0], "--lcores", "0@0,1@0", "--no-huge", "-m", "128", "--no-pci",
 		"--no-shconf", "--no-telemetry", "--log-level=error", NULL};
-	const struct options options = {.flows = FLOWS_DEFAULT};
 	bool right = true;
 	if (argc != 2)
 		return fail("usage: msh-replay DIRECTORY");
 	if (rte_eal_init(RTE_DIM(eal) - 1, eal) < 0)
 		return fail("DPDK does not start");
 	rte_srand(1);
-	if (make_datapath(&control.datapath, &options) != 0)
+	if (open_switch(GUESTS, argv[1]) != 0)
 		return EXIT_FAILURE;
-	__atomic_store_n(&control.datapath.now, 1, __ATOMIC_RELAXED);
-	add_ports(argv[1]);
+	look_by(0, first_rx);
 	printf("{\"build\": \"%s, %s, DPDK %d.%02d\"}\n", REPLAY_BUILD, INSTRUCTION_SET,
 		RTE_VER_YEAR, RTE_VER_MONTH);
 	for (unsigned int i = 0; i < workload_count; i++) {
@@ -236,14 +191,6 @@ main(int argc, char **argv)
 		right &= measure(&workloads[i]);
 		tidy(&workloads[i]);
 	}
-	for (unsigned int g = 0; g < GUESTS; g++) {
-		control.port[PORT(g)].port->queue[0].rings = NULL;
-		guest_close(&guest[g]);
-	}
-	msh_retire_drain();
-	msh_ports_close(&control);
-	msh_vms_close(&control);
-	msh_publish_end(&control);
-	rte_eal_cleanup();
+	close_switch(GUESTS);
 	return right ? EXIT_SUCCESS : EXIT_FAILURE;
 }

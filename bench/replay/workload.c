@@ -85,6 +85,15 @@ write_balanced(const struct workload *w, unsigned int sender, uint64_t n, uint8_
 }
 
 void
+workload_frame(unsigned int from, unsigned int to, uint8_t *frame)
+{
+	const struct workload shortest = {.size = FRAME_BYTES + RTE_ETHER_CRC_LEN};
+	memset(frame, 0, FRAME_BYTES);
+	write_udp(
+		&shortest, frame, mac_of(from, 0), mac_of(to, 0), IP(from), IP(to), 1024, DISCARD);
+}
+
+void
 workload_filter(unsigned int n, char *line, uint64_t size)
 {
 	const char *mac = "02:00:00:00:00:02";

@@ -32,6 +32,9 @@ struct workload {
 extern const struct workload workloads[];
 extern const unsigned int workload_count;
 
+/* The shortest frame, from guest to guest. */
+void workload_frame(unsigned int from, unsigned int to, uint8_t *frame);
+
 /* The nth command that adds a filter. */
 void workload_filter(unsigned int n, char *line, uint64_t size);
 
