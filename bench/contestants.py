@@ -34,7 +34,7 @@ class Contestant:
         self.processes, self.ports, self.rules = [], [], rules
 
     program = None  # that it needs; None: always there
-    driver, namespace, frame_max, filters = "virtio_user", None, 9018, False
+    driver, namespace, frame_max, filters, connects = "virtio_user", None, 9018, False, False
     index = 0  # among those at one generator
 
     def macs(self):
@@ -201,10 +201,12 @@ class Ovs(Contestant):
                                     "--unixctl=%s/vswitchd.ctl" % self.dir], **quiet)
         self.vsctl("add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=netdev")
         for port in ("a", "b"):
-            self.vsctl("add-port", "br0", port, "--", "set", "Interface", port, "type=dpdkvhostuser",
-                       "mtu_request=9000")
-            wait_for(lambda: os.path.exists("%s/%s" % (self.dir, port)), 10, "no socket of OVS")
-            self.ports.append("path=%s/%s" % (self.dir, port))
+            path = "%s/%s" % (self.dir, port)
+            kind = ["type=dpdkvhostuserclient", "options:vhost-server-path=" + path] if self.connects \
+                else ["type=dpdkvhostuser"]
+            self.vsctl("add-port", "br0", port, "--", "set", "Interface", port, *kind, "mtu_request=9000")
+            wait_for(lambda: self.connects or os.path.exists(path), 10, "no socket of OVS")
+            self.ports.append("path=" + path)
         if self.rules:
             subprocess.run(["ovs-ofctl", "add-flows", "br0", "-"], env=self.env, check=True, text=True,
                            input="\n".join(rule_sets.flows(self.rules)))
