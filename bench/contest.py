@@ -27,12 +27,14 @@ FIGURES = ("mpps", "cycles", "lost") + LATENCIES
 def slice_of(generator, index, contestant, workload, ms):
     """Of one slice: packets a second, busy cycles a packet, the part that was lost or found no room, latencies."""
     words = dict(workload)
-    blocked = words.pop("blocked", False)  # by the rules: the rate is that of what it took
+    blocked = words.pop("blocked", False)  # nothing comes back: the rate is that of what it took
+    made = words.pop("made", False)  # by the contestant's device
     contestant.let_go()
     time.sleep(0.05)  # the turn in which it was held would count its rest as work
-    before = contestant.cycles()
+    before, dropped = contestant.cycles(), contestant.dropped() if made else 0
     result = generator.run(index, ms=ms, **words)
     after = contestant.cycles()
+    dropped = contestant.dropped() - dropped if made else 0
     contestant.hold()
     through = result["all_received"]
     if contestant.rules and contestant.filters and (through > 0 if blocked else through == 0 < result["all_sent"]):
@@ -40,9 +42,10 @@ def slice_of(generator, index, contestant, workload, ms):
             contestant.name, result["all_sent"], "drop" if blocked else "pass", through))
     packets = after[1] - before[1] if after else 0
     refused = result["refused"] if "rate" in words else 0  # at full load that is how the generator waits
+    lost = 0 if blocked else (result["lost"] + refused) / max(result["all_sent"] + refused, 1)
     return {"mpps": result["sent"] / result["seconds"] / 1e6 if blocked else result["mpps"],
             "cycles": (after[0] - before[0]) / packets if packets else None,
-            "lost": 0 if blocked else (result["lost"] + refused) / max(result["all_sent"] + refused, 1),
+            "lost": dropped / max(packets, 1) if made else lost,
             **{name: result.get("latency_us", {}).get(name) for name in LATENCIES}}
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What is measured: each joins two ports of the generator, by one worker on core WORKER. A contestant is a class with
+"""What is measured: each joins two ports of the generator, or one and a device of its own, by one worker on core WORKER.
+A contestant is a class with
 
     name                    as reports call it
     start(directory)        makes the processes; the ports' sockets are there when it returns
@@ -26,12 +27,15 @@ from switch import BUILD, Switch, wait_for  # noqa: E402, F401
 
 CONTROL, WORKER = 0, 1  # cores: that of the generator too, and that of the contestants' loops
 MEMORY_MB = 256
+NIC_MAC = "52:54:00:00:02:00"
 PORT_MAC = "52:54:00:00:00:%02x"  # of the generator's virtio ports: 16 and so on
 
 
 class Contestant:
-    def __init__(self, rules=None):
-        self.processes, self.ports, self.rules = [], [], rules
+    def __init__(self, rules=None, device=None):
+        """device: one that DPDK makes, in place of the second guest; only with those that say so."""
+        self.processes, self.ports, self.rules, self.device = [], [], rules, device
+        self.guests = "a" if device else "ab"
 
     program = None  # that it needs; None: always there
     driver, namespace, frame_max, filters, connects = "virtio_user", None, 9018, False, False
@@ -77,7 +81,7 @@ class Contestant:
 
 
 class Mshswitch(Contestant):
-    """Its ports are VMs'."""
+    """Its ports are VMs'; or the second is a device, behind which is NIC_MAC."""
 
     name = "mshswitch"
     filters = True
@@ -87,11 +91,14 @@ class Mshswitch(Contestant):
     def start(self, directory):
         self.switch = Switch(lcores="%d,%d" % (CONTROL, WORKER), memory=MEMORY_MB, huge=True,
                              eal=["--in-memory"], name="bench")
-        for mac, port in zip(self.macs(), "ab"):
+        for mac, port in zip(self.macs(), self.guests):
             path = "%s/%s" % (self.switch.dir, port)
             self.switch.ctl("port add %s vhost %s%s" % (port, path, self.vhost_options))
             self.switch.ctl("vm add %s port %s mac %s" % (port, port, mac))
             self.ports.append("path=" + path)
+        if self.device:
+            self.switch.ctl("port add nic dev " + self.device)
+            self.switch.ctl("fdb add %s nic" % NIC_MAC)
         for command in rule_sets.commands(self.rules, self.macs()[1]) if self.rules else ():
             self.switch.ctl(command)
 
@@ -101,6 +108,9 @@ class Mshswitch(Contestant):
     def cycles(self):
         workers = self.switch.ctl("worker show")
         return sum(w["busy_cycles"] for w in workers), sum(w["packets"] for w in workers)
+
+    def dropped(self):
+        return self.switch.port("nic")["dropped"]
 
     def stop(self):
         self.let_go()
@@ -116,24 +126,24 @@ class Crowded(Mshswitch):
 
     def start(self, directory):
         super().start(directory)
-        self.guests = []
+        self.silent = []
         for number in range(self.more):
             path = "%s/idle%d" % (self.switch.dir, number)
             self.switch.ctl("port add idle%d vhost %s" % (number, path))
             self.switch.ctl("vm add idle%d port idle%d mac 52:54:00:01:00:%02x" % (number, number, number))
-            self.guests.append(Frontend(path))
-            self.guests[-1].enable()
+            self.silent.append(Frontend(path))
+            self.silent[-1].enable()
         wait_for(lambda: all(row["state"] == "up" for row in self.switch.ctl("port show")
                              if row["port"].startswith("idle")), 20, "not all guests are attached")
 
     def stop(self):
         super().stop()
-        for guest in getattr(self, "guests", ()):
+        for guest in getattr(self, "silent", ()):
             guest.close()
 
 
 class Testpmd(Contestant):
-    """DPDK's own forwarder: `io` touches no packet, `mac` rewrites the MACs."""
+    """DPDK's own forwarder: `io` touches no packet, `mac` rewrites the MACs. The second port may be a device."""
 
     mode, program = "io", "dpdk-testpmd"
 
@@ -142,8 +152,9 @@ class Testpmd(Contestant):
         return "testpmd " + self.mode
 
     def start(self, directory):
-        paths = ["%s/testpmd-%s-%d" % (directory, self.mode, port) for port in range(2)]
+        paths = ["%s/testpmd-%s-%s" % (directory, self.mode, port) for port in self.guests]
         vdevs = ["--vdev=net_vhost%d,iface=%s" % item for item in enumerate(paths)]
+        vdevs += ["--vdev=" + self.device] if self.device else []
         self.process = self.spawn(
             ["stdbuf", "-oL", "dpdk-testpmd", "-l", "%d,%d" % (CONTROL, WORKER), "-m", str(MEMORY_MB), "--in-memory", "--no-pci",
              "--file-prefix=testpmd-" + os.path.basename(directory)] + vdevs +
@@ -167,6 +178,9 @@ class Testpmd(Contestant):
     def cycles(self):
         found = re.search(r"total cycles=(\d+) / total \w+ packets=(\d+)", self.ask("show fwd stats all"))
         return (int(found[1]), int(found[2])) if found else (0, 0)
+
+    def dropped(self):
+        return int(re.findall(r"TX-dropped: (\d+)", self.ask("show fwd stats all"))[-1])  # the last is of all ports
 
 
 class TestpmdMac(Testpmd):

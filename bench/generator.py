@@ -9,14 +9,16 @@ from contestants import BUILD, CONTROL
 
 
 class Generator:
-    """Port 2i and 2i+1 belong to contestants[i]. packed: packed in-order rings. ring: packets in a ring. huge: take
+    """Its ports are those of the contestants, in order. packed: packed in-order rings. ring: packets in a ring. huge: take
     hugepages."""
 
     def __init__(self, contestants, directory, packed=False, ring=256, huge=True):
         devices, namespaces = [], []
+        self.first_last = []  # port of each contestant
         rest = {"virtio_user": ",queues=1,queue_size=%d,mac=%%s%s" % (
             ring, ",packed_vq=1,in_order=1" if packed else "")}
         for contestant in contestants:
+            self.first_last.append((len(devices), len(devices) + len(contestant.ports) - 1))
             for mac, port in zip(contestant.macs(), contestant.ports):
                 number = len(devices)
                 more = rest[contestant.driver] % mac if contestant.driver in rest else ""
@@ -42,8 +44,8 @@ class Generator:
 
     def run(self, contestant, both=False, **words):
         """One run through contestants[contestant]; words are those of the generator, see generator/main.c."""
-        first = 2 * contestant
-        routes = "%d:%d" % (first, first + 1) + (",%d:%d" % (first + 1, first) if both else "")
+        first, last = self.first_last[contestant]
+        routes = "%d:%d" % (first, last) + (",%d:%d" % (last, first) if both else "")
         words = ["routes=" + routes] + ["%s=%s" % (name, one) for name, value in words.items()
                                         for one in (value if isinstance(value, list) else [value])]
         self.process.stdin.write(" ".join(words) + "\n")

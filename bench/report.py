@@ -14,14 +14,15 @@ def effect_table(result):
 
 def contest_table(contests):
     """contests: {peer: {workload: summary}}"""
-    lines = ["| mshswitch beside | traffic | cycles a packet, ours | theirs | ratio (quartiles) | Mpps, ours | theirs | pairs |",
-             "|---|---|---|---|---|---|---|---|"]
+    lines = ["| mshswitch beside | traffic | cycles a packet, ours | theirs | ratio (quartiles) | Mpps, ours | theirs | lost, %: ours | theirs | pairs |",
+             "|---|---|---|---|---|---|---|---|---|---|"]
     for peer, workloads in contests.items():
         for name, one in workloads.items():
             cycles, mpps = one.get("cycles"), one.get("mpps", {"a": 0, "b": 0})  # nothing came through
             busy = "%.0f | %.0f | %.2f (%.2f-%.2f)" % tuple(cycles[key] for key in ("a", "b", "ratio", "low", "high")) \
                 if cycles else "| | "
-            lines.append("| %s | %s | %s | %.2f | %.2f | %d |" % (peer, name, busy, mpps["a"], mpps["b"], one["pairs"]))
+            lines.append("| %s | %s | %s | %.2f | %.2f | %.1f | %.1f | %d |" % (
+                peer, name, busy, mpps["a"], mpps["b"], one["lost"]["a"] * 100, one["lost"]["b"] * 100, one["pairs"]))
     return "\n".join(lines)
 
 

@@ -19,6 +19,7 @@ from contest import WORKLOADS, contest, summary
 from effect import effect, met
 from instructions import show as show_instructions
 from loss import loss
+from nics import nic
 from report import contest_picture, contest_table, effect_table, latency_table, loss_table
 from scaling import scaling, scaling_summary, scaling_table
 from tcp import tcp, tcp_table
@@ -129,7 +130,7 @@ def run_loss(options):
 
 def main():
     parser = argparse.ArgumentParser(prog="dev bench", description="Measure the switch, alone and beside others.")
-    parser.add_argument("what", nargs="*", choices=["instructions", "effect", "contests", "scaling", "tcp", "loss", []], default=[],
+    parser.add_argument("what", nargs="*", choices=["instructions", "effect", "contests", "nic", "scaling", "tcp", "loss", []], default=[],
                         help="default: all")
     parser.add_argument("--store", action="store_true", help="compare later instructions with those of now")
     parser.add_argument("--quick", action="store_true", help="a few minutes: fewer pairs, shorter slices, three workloads")
@@ -171,6 +172,11 @@ def main():
     if "contests" in options.what or not options.what:
         result["contests"] = run_contests(options)
         text.append(contest_tables(result["contests"]))
+    if "nic" in options.what or not options.what:
+        with hugepages():
+            result["nic"] = nic(options.pairs, options.ms, teller(options))
+        text.append(contest_table(result["nic"]))
+        print(text[-1], flush=True)
     if "scaling" in options.what or not options.what:
         with hugepages():
             found = scaling(options.pairs, options.ms, tell=teller(options))

@@ -5,7 +5,8 @@
  *
  * usage: msh-generator EAL-ARGUMENTS --
  *
- *   routes=0:1,1:0   from port to port (default 0:1)
+ *   routes=0:1,1:0   from port to port (default 0:1); 0:0 to and from what is not the generator's
+ *   to=MAC           in place of that of the port a packet should come to
  *   size=64          bytes with FCS; a list is taken in turn; imix
  *   flows=1          UDP flows, told apart by source address and port
  *   order=seq        of flows, headers or frames; or random
@@ -98,6 +99,8 @@ parse_word(struct run *run, char *word, char *error, size_t size)
 		return traffic_headers(&run->traffic, value, error, size);
 	if (strcmp(word, "routes") == 0)
 		rc = parse_routes(run, value);
+	else if (strcmp(word, "to") == 0)
+		rc = rte_ether_unformat_addr(value, &run->route[0].route.destination);
 	else if (strcmp(word, "size") == 0)
 		rc = traffic_sizes(&run->traffic, value);
 	else if (strcmp(word, "order") == 0)

@@ -141,13 +141,15 @@ drain(struct state *s, const uint64_t *count, uint64_t expected, unsigned int ms
 	}
 }
 
-/* A frame back along each route, so that what learns MACs knows where they are. */
+/* A frame back along each route with two ends, so that what learns MACs knows where they are. */
 static int
 announce(struct state *s)
 {
 	struct traffic one = {.size = {FRAME_MIN}, .sizes = 1, .flows = 1};
 	for (unsigned int i = 0; i < s->run->routes; i++) {
 		const struct run_route *r = &s->run->route[i];
+		if (r->from == r->to)
+			continue;
 		struct route back = {r->route.destination, r->route.source, r->route.destination_ip,
 			r->route.source_ip};
 		struct rte_mbuf *packet = rte_pktmbuf_alloc(s->pool);

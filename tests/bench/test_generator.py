@@ -12,7 +12,7 @@ from scapy.utils import wrpcap
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "bench"))
 import loss  # noqa: E402
 import rules  # noqa: E402
-from contestants import Contestant  # noqa: E402
+from contestants import NIC_MAC, Contestant  # noqa: E402
 from generator import Generator  # noqa: E402
 
 MAC = Contestant().macs()[1]
@@ -89,10 +89,18 @@ def test_captures(switch, generator, tmp_path):
     assert result["bytes"] == rounds * sum(sizes) + sum(sizes[:rest])
 
 
+def test_another_destination(switch, generator):
+    """Packets go where their MAC is, and not to the port that is waited at."""
+    switch.ctl("fdb add %s a" % NIC_MAC)
+    result = slow_run(switch, generator, to=NIC_MAC)
+    assert result["all_sent"] > SOME and result["all_received"] == 0
+
+
 def test_errors(generator):
     """Each is told, and it goes on."""
     for words, said in (({"pcap": "/nowhere"}, "/nowhere"), ({"headers": "/nowhere"}, "/nowhere: No such file"),
-                        ({"size": "9"}, "size"), ({"headers": "/proc/version"}, "/proc/version:1 is no header")):
+                        ({"size": "9"}, "size"), ({"to": "9"}, "to cannot be"),
+                        ({"headers": "/proc/version"}, "/proc/version:1 is no header")):
         with pytest.raises(RuntimeError, match=said):
             generator.run(0, **words)
     assert generator.run(0, **SLOW)["all_sent"] > 0
