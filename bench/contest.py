@@ -8,6 +8,8 @@ import statistics
 import tempfile
 import time
 
+from contestants import CONTROL, WORKER
+from gaps import gaps_summary, interruptions
 from generator import Generator
 
 WORKLOADS = {
@@ -21,7 +23,8 @@ WORKLOADS = {
     "64 B, half load": {"size": 64, "flows": 10000, "order": "random", "latency": 1, "load": 0.5},
 }
 LATENCIES = ("p50", "p90", "p99", "p99.9")  # microseconds
-FIGURES = ("mpps", "cycles", "lost") + LATENCIES
+UNDISTURBED = tuple(name + " undisturbed" for name in LATENCIES)  # of packets on their way in no gap of the generator
+FIGURES = ("mpps", "cycles", "lost", "left out") + LATENCIES + UNDISTURBED
 
 
 def slice_of(generator, index, contestant, workload, ms):
@@ -46,7 +49,16 @@ def slice_of(generator, index, contestant, workload, ms):
     return {"mpps": result["sent"] / result["seconds"] / 1e6 if blocked else result["mpps"],
             "cycles": (after[0] - before[0]) / packets if packets else None,
             "lost": dropped / max(packets, 1) if made else lost,
-            **{name: result.get("latency_us", {}).get(name) for name in LATENCIES}}
+            **latencies(result)}
+
+
+def latencies(result):
+    if "latency_us" not in result:
+        return dict.fromkeys(("left out",) + LATENCIES + UNDISTURBED)
+    every, undisturbed = result["latency_us"], result["undisturbed_us"]
+    return {"left out": 1 - undisturbed["samples"] / max(every["samples"], 1),
+            **{name: every[name] for name in LATENCIES},
+            **{name + " undisturbed": undisturbed[name] for name in LATENCIES}}
 
 
 def mean(pair, key):
@@ -88,6 +100,8 @@ def contest(make_a, make_b, workloads, pairs=15, starts=3, ms=1000, packed=False
                         slices[index].append(slice_of(generator, index, contestants[index], workload, ms))
                     pair = {key: {figure: mean(slices[index], figure) for figure in FIGURES}
                             for index, key in enumerate("ab")}
+                    if workload.get("latency"):  # both are held, and the generator has nothing to do
+                        pair["machine"] = interruptions((CONTROL, WORKER), ms)
                     results[name].append(pair)
                     tell("%s, %s: %.2f against %.2f Mpps" % (contestants[1].name, name, pair["a"]["mpps"],
                                                              pair["b"]["mpps"]))
@@ -103,11 +117,14 @@ def contest(make_a, make_b, workloads, pairs=15, starts=3, ms=1000, packed=False
 
 
 def summary(pairs):
-    """Medians, and the ratio a:b of each figure with its quartiles; of what was lost, the mean."""
+    """Medians, and the ratio a:b of each figure with its quartiles; of what was lost or left out, the mean."""
     out = {"pairs": len(pairs)}
+    machine = [pair["machine"] for pair in pairs if "machine" in pair]
+    if machine:
+        out["machine"] = gaps_summary(machine)
     for figure in FIGURES:
         both = [(pair["a"][figure], pair["b"][figure]) for pair in pairs]
-        if figure == "lost" and both:
+        if figure in ("lost", "left out") and both and None not in both[0]:
             out[figure] = {"a": statistics.fmean(a for a, _ in both), "b": statistics.fmean(b for _, b in both)}
             continue
         both = [(a, b) for a, b in both if a and b]

@@ -42,14 +42,18 @@ class Generator:
             raise RuntimeError("the generator: " + answer["error"])
         return answer
 
-    def run(self, contestant, both=False, **words):
-        """One run through contestants[contestant]; words are those of the generator, see generator/main.c."""
+    def begin(self, contestant, both=False, **words):
+        """A run through contestants[contestant]; words are those of the generator, see generator/main.c. read() has its
+        result."""
         first, last = self.first_last[contestant]
         routes = "%d:%d" % (first, last) + (",%d:%d" % (last, first) if both else "")
         words = ["routes=" + routes] + ["%s=%s" % (name, one) for name, value in words.items()
                                         for one in (value if isinstance(value, list) else [value])]
         self.process.stdin.write(" ".join(words) + "\n")
         self.process.stdin.flush()
+
+    def run(self, *contestant, **words):
+        self.begin(*contestant, **words)
         return self.read()
 
     def stop(self):

@@ -5,7 +5,8 @@ generator and switch must agree to the packet."""
 import shutil
 import tempfile
 
-from contestants import Mshswitch
+from contestants import CONTROL, WORKER, Mshswitch
+from gaps import interruptions
 from generator import Generator
 
 PART = 0.8      # of the rate that was found, in the long run
@@ -54,6 +55,14 @@ class Rig:
     def run(self, rate, ms, workload, drain=20):
         return run(self.contestant.switch, self.generator, ms=ms, rate=rate, drain=drain, **workload)
 
+    def machine(self, ms):
+        """What it does by itself, in place of the switch and the generator."""
+        self.contestant.hold()
+        try:
+            return interruptions((CONTROL, WORKER), ms)
+        finally:
+            self.contestant.let_go()
+
 
 def made(result):
     """Packets a second that the generator offered: interruptions of its own are not caught up with."""
@@ -101,7 +110,8 @@ def disagreements(result):
 
 
 def loss(workloads, ms, seconds, allowed=0, tell=lambda text: None):
-    """{workload: {"mpps": without loss, "long": {...}, "disagreements": [...]}}"""
+    """{workload: {"mpps": without loss, "long": {...}, "ring_us": what a ring lasts then, "disagreements": [...],
+    "machine": interruptions in as long a time}}"""
     found = {}
     with Rig() as rig:
         for name, workload in workloads.items():
@@ -111,5 +121,6 @@ def loss(workloads, ms, seconds, allowed=0, tell=lambda text: None):
             if rate == 0:
                 continue
             result = rig.run("%.0f" % (rate * PART), seconds * 1000, workload, drain=500)
-            found[name].update(long=result, disagreements=disagreements(result))
+            found[name].update(long=result, ring_us=RING / made(result) * 1e6, disagreements=disagreements(result),
+                               machine=rig.machine(seconds * 1000))
     return found

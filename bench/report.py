@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What was measured as a Markdown table and as a picture."""
 
+from gaps import gaps_table
+
 BAR, ROW, LEFT, WIDTH = 14, 22, 330, 360  # pixels
 
 
@@ -27,36 +29,43 @@ def contest_table(contests):
 
 
 def latency_table(contests):
-    """Of the workloads at a given rate; "" when there are none."""
-    rows = []
+    """Of the workloads at a given rate, and of what the machine did meanwhile; "" when there are none."""
+    rows, machine = [], []
     for peer, workloads in contests.items():
         for name, one in workloads.items():
             if "p50" not in one:
                 continue
-            figures = [one[key] for key in ("p50", "p90", "p99", "p99.9")]
-            rows.append("| %s | %s, %.1f Mpps | %s | %s | %.2f (%.2f-%.2f) | %.1f | %.1f |" % (
-                peer, name, one["mpps"]["a"], " / ".join("%.1f" % figure["a"] for figure in figures),
-                " / ".join("%.1f" % figure["b"] for figure in figures), figures[0]["ratio"], figures[0]["low"],
-                figures[0]["high"], one["lost"]["a"] * 1e6, one["lost"]["b"] * 1e6))
+            for which, part in (("all", ""), ("undisturbed", " undisturbed")):
+                figures = [one.get(key + part) for key in ("p50", "p90", "p99", "p99.9")]
+                if None in figures:  # the generator had no time without gaps
+                    continue
+                rows.append("| %s | %s, %.1f Mpps | %s | %s | %s | %.2f (%.2f-%.2f) | %.1f | %.1f | %.1f | %.1f |" % (
+                    peer, name, one["mpps"]["a"], which, " / ".join("%.1f" % figure["a"] for figure in figures),
+                    " / ".join("%.1f" % figure["b"] for figure in figures), figures[0]["ratio"], figures[0]["low"],
+                    figures[0]["high"], one["lost"]["a"] * 1e6, one["lost"]["b"] * 1e6,
+                    one["left out"]["a"] * 100, one["left out"]["b"] * 100))
+            machine.append("\n" + gaps_table(one["machine"]))
     if not rows:
         return ""
-    return "\n".join(["| mshswitch beside | traffic | us, ours: p50 / p90 / p99 / p99.9 | theirs "
-                      "| ratio of p50 (quartiles) | lost, ppm: ours | theirs |", "|---|---|---|---|---|---|---|"] + rows)
+    return "\n".join(["| mshswitch beside | traffic | packets | us, ours: p50 / p90 / p99 / p99.9 | theirs | ratio of p50 (quartiles) "
+                      "| lost, ppm: ours | theirs | disturbed, %: ours | theirs |", "|" + "---|" * 10] + rows + machine)
 
 
 def loss_table(found, ppm):
     what = "loses at most %g ppm" % ppm if ppm else "without loss"
-    lines = ["| " + what + " | Mpps | long run at 80 % | sent | lost | found no room | counters |",
-             "|---|---|---|---|---|---|---|"]
+    lines = ["| " + what + " | Mpps | long run at 80 % | sent | lost | found no room | a ring lasts, us | switch silent, us "
+             "| generator away, us | counters |", "|" + "---|" * 10]
+    machine = []
     for name, one in found.items():
         if "long" not in one:
-            lines.append("| %s | none found | | | | | |" % name)
+            lines.append("| %s | none found |%s" % (name, " |" * 8))
             continue
         run = one["long"]
-        lines.append("| %s | %.2f | %.0f s, %.2f Mpps | %d | %d | %d | %s |" % (
-            name, one["mpps"], run["seconds"], run["mpps"], run["all_sent"], run["lost"], run["refused"],
-            "; ".join(one["disagreements"]) or "agree to the packet"))
-    return "\n".join(lines)
+        lines.append("| %s | %.2f | %.0f s, %.2f Mpps | %d | %d | %d | %.0f | %.0f | %.0f | %s |" % (
+            name, one["mpps"], run["seconds"], run["mpps"], run["all_sent"], run["lost"], run["refused"], one["ring_us"],
+            run["silence_us"], run["gaps"]["longest_us"], "; ".join(one["disagreements"]) or "agree to the packet"))
+        machine.append("\nThe same time without the switch, after %s:\n\n%s" % (name, gaps_table(one["machine"])))
+    return "\n".join(lines + machine)
 
 
 def contest_picture(contests):

@@ -125,8 +125,19 @@ parse_word(struct run *run, char *word, char *error, size_t size)
 }
 
 static json_t *
+latencies(const struct histogram *h, double us)
+{
+	return json_pack("{s:I, s:f, s:f, s:f, s:f, s:f}", "samples", (json_int_t)h->count, "p50",
+		(double)histogram_quantile(h, 0.5) * us, "p90",
+		(double)histogram_quantile(h, 0.9) * us, "p99",
+		(double)histogram_quantile(h, 0.99) * us, "p99.9",
+		(double)histogram_quantile(h, 0.999) * us, "max", (double)h->max * us);
+}
+
+static json_t *
 report(const struct run *run, const struct result *r)
 {
+	double us = 1e6 / (double)rte_get_tsc_hz();
 	uint64_t got = r->all_received < r->all_sent ? r->all_received : r->all_sent;
 	json_t *json = json_pack("{s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f}", "seconds",
 		r->seconds, "sent", (json_int_t)r->sent, "received", (json_int_t)r->received,
@@ -134,16 +145,15 @@ report(const struct run *run, const struct result *r)
 		"all_received", (json_int_t)r->all_received, "lost",
 		(json_int_t)(r->all_sent - got), "mpps", (double)r->received / r->seconds / 1e6,
 		"gbps", (double)r->bytes * 8 / r->seconds / 1e9);
+	json_object_set_new(json, "silence_us", json_real((double)r->silence * us));
+	json_object_set_new(json, "gaps",
+		json_pack("{s:I, s:f, s:f}", "count", (json_int_t)r->gaps, "part",
+			(double)r->gap_cycles * us / 1e6 / r->seconds, "longest_us",
+			(double)r->gap_longest * us));
 	if (!run->latency)
 		return json;
-	double us = 1e6 / (double)rte_get_tsc_hz();
-	const struct histogram *h = &r->latency;
-	json_object_set_new(json, "latency_us",
-		json_pack("{s:I, s:f, s:f, s:f, s:f, s:f}", "samples", (json_int_t)h->count, "p50",
-			(double)histogram_quantile(h, 0.5) * us, "p90",
-			(double)histogram_quantile(h, 0.9) * us, "p99",
-			(double)histogram_quantile(h, 0.99) * us, "p99.9",
-			(double)histogram_quantile(h, 0.999) * us, "max", (double)h->max * us));
+	json_object_set_new(json, "latency_us", latencies(&r->latency, us));
+	json_object_set_new(json, "undisturbed_us", latencies(&r->undisturbed, us));
 	return json;
 }
 

@@ -11,6 +11,7 @@
 #define DRAINS_MAX 10
 #define DRAIN_POLLS 1000
 #define STAMP_EVERY 16
+#define GAP_US 5 /* between two looks at the clock: others had the core */
 
 struct state {
 	struct run *run;
@@ -22,7 +23,47 @@ struct state {
 	unsigned int ports;
 	uint64_t heard; /* by all of them */
 	uint64_t due, stamps;
+	uint64_t looked, gap, gap_end; /* last look at the clock; what is a gap; end of the last */
+	uint64_t silent; /* looked in vain for so long, though packets were on their way */
 };
+
+/* A look at the clock. */
+static void
+look(struct state *s, uint64_t now)
+{
+	uint64_t gap = now - s->looked;
+	s->looked = now;
+	if (gap <= s->gap) {
+		s->silent += gap;
+		return;
+	}
+	s->gap_end = now;
+	if (!s->counting)
+		return;
+	s->result->gaps++;
+	s->result->gap_cycles += gap;
+	s->result->gap_longest = RTE_MAX(s->result->gap_longest, gap);
+}
+
+/* After a turn, before which so many packets had been heard. */
+static void
+hear(struct state *s, uint64_t before)
+{
+	if (s->heard != before || s->result->all_received == s->result->all_sent)
+		s->silent = 0;
+	else if (s->counting)
+		s->result->silence = RTE_MAX(s->result->silence, s->silent);
+}
+
+static void
+take_sample(struct state *s, const struct stamp *stamp, uint64_t now)
+{
+	if (!s->counting || stamp->magic != STAMP_MAGIC || now <= stamp->tsc)
+		return;
+	histogram_add(&s->result->latency, now - stamp->tsc);
+	if (stamp->tsc >= s->gap_end)
+		histogram_add(&s->result->undisturbed, now - stamp->tsc);
+}
 
 static void
 receive(struct state *s)
@@ -38,15 +79,17 @@ receive(struct state *s)
 			continue;
 		}
 		uint64_t now = s->run->latency ? rte_rdtsc() : 0;
+		if (s->run->latency)
+			look(s, now);
 		for (uint16_t p = 0; p < n; p++) {
 			if (s->counting)
 				s->result->bytes += packets[p]->pkt_len;
 			if (!s->run->latency || packets[p]->data_len < FRAME_MIN)
 				continue;
-			const struct stamp *stamp =
-				rte_pktmbuf_mtod_offset(packets[p], struct stamp *, STAMP_OFFSET);
-			if (s->counting && stamp->magic == STAMP_MAGIC && now > stamp->tsc)
-				histogram_add(&s->result->latency, now - stamp->tsc);
+			take_sample(s,
+				rte_pktmbuf_mtod_offset(
+					packets[p], const struct stamp *, STAMP_OFFSET),
+				now);
 		}
 		s->result->all_received += n;
 		if (s->counting)
@@ -112,12 +155,16 @@ send_for(struct state *s, unsigned int ms)
 	uint64_t now = rte_rdtsc(), end = now + rte_get_tsc_hz() / 1000 * ms;
 	unsigned int turn = 0;
 	assert(s->run->routes > 0);
-	s->due = now;
+	s->due = s->looked = now;
+	s->silent = 0;
 	for (; now < end; now = rte_rdtsc()) {
+		look(s, now);
+		uint64_t before = s->heard;
 		uint16_t n = allowance(s, now);
 		if (n > 0 && send_burst(s, &s->run->route[turn++ % s->run->routes], n) != 0)
 			return -1;
 		receive(s);
+		hear(s, before);
 	}
 	return 0;
 }
@@ -177,6 +224,7 @@ int
 run_traffic(struct run *run, struct rte_mempool *pool, struct result *result)
 {
 	struct state s = {.run = run, .pool = pool, .result = result};
+	s.gap = rte_get_tsc_hz() / 1000000 * GAP_US;
 	memset(result, 0, sizeof(*result));
 	for (unsigned int i = 0; i < run->routes; i++) {
 		add_port(&s, run->route[i].to, true);

@@ -31,6 +31,11 @@ struct result {
 	uint64_t all_sent, all_received; /* from the first packet to the last straggler */
 	uint64_t refused;                /* offered, and not taken by the ring, within the time */
 	struct histogram latency;        /* TSC cycles */
+	struct histogram undisturbed;    /* of packets that were not on their way in a gap */
+	/* Gaps, in which the generator had no time; TSC cycles, within the time. */
+	uint64_t gaps, gap_cycles, gap_longest;
+	/* The longest time, gaps aside, in which packets were on their way and none came. */
+	uint64_t silence;
 };
 
 /* Returns 0, or -1 when packets are short. Empties the rings before and after. */

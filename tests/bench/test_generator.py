@@ -2,7 +2,9 @@
 """The generator before the switch: what one counts the other counts, and packets are what was asked for."""
 
 import os
+import signal
 import sys
+import time
 
 import pytest
 from scapy.layers.inet import IP, UDP
@@ -17,6 +19,7 @@ from generator import Generator  # noqa: E402
 
 MAC = Contestant().macs()[1]
 SLOW = {"rate": 20000, "ms": 200, "warmup": 0}
+HELD = 0.5  # seconds
 SOME = 50  # packets, also on a machine that does other things
 
 
@@ -57,6 +60,29 @@ def test_counters_agree(switch, generator, rate):
     assert loss.disagreements(result) == []
     latency = [result["latency_us"][name] for name in ("p50", "p90", "p99", "p99.9", "max")]
     assert 0 < latency[0] and latency == sorted(latency)
+
+
+def held_in_a_run(generator, process, **words):
+    """The result of a run in which a process had no time for HELD seconds."""
+    generator.begin(0, ms=2000, rate=100000, warmup=0, drain=300, **words)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(HELD)
+    process.send_signal(signal.SIGCONT)
+    return generator.read()
+
+
+def test_gap_of_the_generator(switch, generator):
+    """It knows of it, and packets that were on their way then do not count."""
+    result = held_in_a_run(generator, generator.process, latency=1)
+    assert result["gaps"]["longest_us"] > HELD * 0.9e6 and result["gaps"]["part"] > 0.1
+    assert 0 < result["undisturbed_us"]["samples"] < result["latency_us"]["samples"]
+
+
+def test_silence_of_the_switch(switch, generator):
+    """It is told from the generator's own gaps."""
+    result = held_in_a_run(generator, switch.process)
+    assert result["silence_us"] > HELD * 0.05e6  # it may have had little time to look
 
 
 def test_rule_set(switch, generator, tmp_path):

@@ -63,8 +63,13 @@ def test_counters():
 
 
 def test_table():
-    long = {"seconds": 60.0, "mpps": 4.0, "all_sent": 240, "lost": 0, "refused": 1}
-    found = {"64 B": {"mpps": 5.0, "long": long, "disagreements": []}, "1518 B": {"mpps": 0.0}}
-    assert report.loss_table(found, 0).splitlines()[2:] == [
-        "| 64 B | 5.00 | 60 s, 4.00 Mpps | 240 | 0 | 1 | agree to the packet |", "| 1518 B | none found | | | | | |"]
+    long = {"seconds": 60.0, "mpps": 4.0, "all_sent": 240, "lost": 0, "refused": 1, "silence_us": 300.2,
+            "gaps": {"longest_us": 20.0}}
+    machine = [{"core": 1, "per second": 100, "part": 0.01, "longest": 310, "p99": 0, "p99.9": 2}]
+    found = {"64 B": {"mpps": 5.0, "long": long, "ring_us": 256.0, "disagreements": [], "machine": machine},
+             "1518 B": {"mpps": 0.0}}
+    lines = report.loss_table(found, 0).splitlines()
+    assert lines[2:4] == ["| 64 B | 5.00 | 60 s, 4.00 Mpps | 240 | 0 | 1 | 256 | 300 | 20 | agree to the packet |",
+                          "| 1518 B | none found | | | | | | | | |"]
+    assert lines[-1] == "| core 1 | 100 | 1.00 % | 310 | 0.0 | 2.0 |"
     assert "at most 10 ppm" in report.loss_table(found, 10)
