@@ -15,7 +15,8 @@ struct msh_control;
 
 /* Makes, tears down and describes ports of one kind. */
 struct msh_port_provider {
-	const char *kind; /* third word of `port add` */
+	const char *kind;  /* third word of `port add` */
+	bool guest_queues; /* a guest brings the queues, and may bring more of them later */
 	/* Open what argv says and fill the port's ops and limits. 0 or the negative status of
 	 * *answer. */
 	int (*open)(struct msh_control *control, struct msh_port *port, int argc, char *const *argv,
@@ -51,8 +52,10 @@ struct msh_port_entry {
 	struct msh_port_counters
 		base; /* counters when the index was taken: it may have had another life */
 	struct msh_service service; /* who serves its queues; published */
-	bool placed;                /* by the operator: not moved for balance */
-	struct msh_rules rules;     /* published; all zero: none */
+	/* By the operator: not moved for balance. Of a queue that is yet to come, service.worker is
+	 * where it will be served. */
+	bool placed[MSH_QUEUES_MAX];
+	struct msh_rules rules; /* published; all zero: none */
 };
 
 struct msh_vm_address {

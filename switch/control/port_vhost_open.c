@@ -326,6 +326,7 @@ vhost_save(const struct msh_port *port, FILE *out)
 
 const struct msh_port_provider msh_port_vhost_provider = {
 	.kind = "vhost",
+	.guest_queues = true,
 	.open = vhost_open,
 	.close = vhost_close,
 	.show = vhost_show,

@@ -48,7 +48,8 @@ msh_queues_place(struct msh_control *control, struct msh_port_entry *entry)
 	if (s->count > queues)
 		s->count = (uint8_t)queues;
 	while (s->count < queues) {
-		s->worker[s->count] = (uint8_t)least_loaded(control, s);
+		if (!entry->placed[s->count])
+			s->worker[s->count] = (uint8_t)least_loaded(control, s);
 		s->count++;
 	}
 }
@@ -95,9 +96,9 @@ msh_queue_move(
 {
 	struct msh_service *s = &entry->service;
 	uint16_t from = s->worker[queue];
-	if (from == worker)
-		return 0;
 	s->worker[queue] = (uint8_t)worker;
+	if (from == worker || queue >= s->count)
+		return 0;
 	s->moving = true;
 	s->queue = (uint8_t)queue;
 	s->from = (uint8_t)from;
@@ -122,22 +123,22 @@ msh_port_move(struct msh_control *control, const struct msh_caller *caller, int 
 	if (entry == NULL)
 		return msh_answer_set(answer, MSH_NOTFOUND, "there is no port %s", argv[0]);
 	if (strcmp(argv[1], "auto") == 0 && argc == 2) {
-		entry->placed = false;
+		memset(entry->placed, 0, sizeof(entry->placed));
 		return 0;
 	}
+	uint16_t queues = entry->provider->guest_queues ? MSH_QUEUES_MAX : entry->service.count;
 	if (msh_parse_number(argv[1], UINT32_MAX, &worker) != 0 ||
 		worker >= control->datapath.worker_count)
 		return msh_answer_set(answer, MSH_BAD, "'%s' is no worker: 0 to %u", argv[1],
 			control->datapath.worker_count - 1);
 	if (argc > 2 && (strcmp(argv[2], "queue") != 0 || argc != 4))
 		return msh_answer_set(answer, MSH_BAD, "'%s' is not queue N", argv[2]);
-	if (argc > 2 && (msh_parse_number(argv[3], UINT32_MAX, &queue) != 0 ||
-				queue >= entry->service.count))
+	if (argc > 2 && (msh_parse_number(argv[3], UINT32_MAX, &queue) != 0 || queue >= queues))
 		return msh_answer_set(answer, MSH_BAD, "'%s' is no queue of port %s: 0 to %d",
-			argv[3], argv[0], entry->service.count - 1);
+			argv[3], argv[0], queues - 1);
 	if (msh_queue_move(control, entry, (uint16_t)queue, (uint16_t)worker) != 0)
 		return msh_answer_set(answer, MSH_FAILED, "port %s: out of memory", argv[0]);
-	entry->placed = true;
+	entry->placed[queue] = true;
 	return 0;
 }
 
@@ -167,14 +168,16 @@ sample_ports(const struct msh_control *control, uint16_t worker, uint64_t *packe
 	}
 }
 
-/* Queues of a port that a worker serves; *any: one of them. */
+/* Queues of a port that a worker serves; *movable: one that may be moved, if there is one. */
 static unsigned int
-count_served(const struct msh_service *s, uint16_t worker, uint16_t *any)
+count_served(const struct msh_port_entry *entry, uint16_t worker, uint16_t *movable)
 {
+	const struct msh_service *s = &entry->service;
 	unsigned int n = 0;
 	for (uint16_t q = 0; q < s->count; q++)
 		if (s->worker[q] == worker) {
-			*any = q;
+			if (!entry->placed[q])
+				*movable = q;
 			n++;
 		}
 	return n;
@@ -190,17 +193,17 @@ relieve(struct msh_control *control, uint16_t busiest, uint16_t idlest, const ui
 	double difference = sample[busiest].busy - sample[idlest].busy, most = 0;
 	for (unsigned int i = 1; i < MSH_PORTS_MAX && packets[0] > 0; i++) {
 		struct msh_port_entry *entry = &control->port[i];
-		uint16_t any = 0;
-		if (entry->port == NULL || entry->placed || packets[i] == 0)
+		uint16_t movable = MSH_QUEUES_MAX;
+		if (entry->port == NULL || packets[i] == 0)
 			continue;
-		unsigned int n = count_served(&entry->service, busiest, &any);
-		double share =
-			n == 0 ? 0
-			       : sample[busiest].busy * (double)packets[i] / (double)packets[0] / n;
+		unsigned int n = count_served(entry, busiest, &movable);
+		if (movable == MSH_QUEUES_MAX)
+			continue;
+		double share = sample[busiest].busy * (double)packets[i] / (double)packets[0] / n;
 		if (share > most && share < difference) {
 			most = share;
 			best = entry;
-			queue = any;
+			queue = movable;
 		}
 	}
 	if (best == NULL || most < DIFFERENCE / 4 ||

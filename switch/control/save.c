@@ -40,13 +40,14 @@ save_port(FILE *out, const struct msh_port_entry *entry)
 	if (entry->provider->save != NULL)
 		entry->provider->save(entry->port, out);
 	fputc('\n', out);
-	/* A guest may add its further queues later: they are placed as any. */
 	char *rules = msh_rules_text(&entry->rules);
 	if (rules != NULL && rules[0] != '\0')
 		fprintf(out, "port set %s%s\n", entry->port->name, rules);
 	free(rules);
-	if (entry->placed)
-		fprintf(out, "port move %s %u\n", entry->port->name, entry->service.worker[0]);
+	for (uint16_t q = 0; q < MSH_QUEUES_MAX; q++)
+		if (entry->placed[q])
+			fprintf(out, "port move %s %u queue %u\n", entry->port->name,
+				entry->service.worker[q], q);
 }
 
 char *

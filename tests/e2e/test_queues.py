@@ -54,9 +54,8 @@ def test_two_queues(switch, device):
     with Peer(a, A, device="queues=2" + device, arguments=(*MULTI, "--txonly-multi-flow")) as one, \
             Peer(b, B, device="queues=2" + device, arguments=MULTI) as two:
         up(switch, "a", "b")
-        switch.wait_for(lambda: sorted(switch.port("a")["workers"].split(",")) == ["0", "1"], 5,
-                        lambda: switch.port("a")["workers"])
-        assert sorted(switch.port("b")["workers"].split(",")) == ["0", "1"]
+        switch.wait_for(lambda: all(sorted(switch.port(name)["workers"].split(",")) == ["0", "1"] for name in "ab"), 5,
+                        lambda: switch.ctl("port show"))
         two.run("rxonly")
         one.run("txonly", B)
         time.sleep(1)
@@ -189,10 +188,44 @@ def test_moved_for_balance(switch):
     assert "moved from worker 1" in switch.log()
 
 
+def test_one_queue_placed(switch):
+    """Of a busy guest's two queues the one that the operator placed stays, the other is moved for balance."""
+    switch.ctl("worker balance off")
+    for number in range(4):  # work enough for the worker: copies
+        switch.ctl("port add null%d dev net_null_%d,no-rx=1" % (number, number))
+    with Peer(add_vm(switch, "a", A), A, device="queues=2", arguments=MULTI) as one:
+        up(switch, "a")
+        switch.wait_for(lambda: len(switch.port("a")["workers"]) == 3, 5, lambda: switch.port("a")["workers"])
+        for queue in 0, 1:
+            switch.ctl("port move a 1 queue %d" % queue)
+        switch.ctl("port move a auto")
+        switch.ctl("port move a 1 queue 1")
+        one.run("txonly", EVERYBODY)
+        switch.ctl("worker balance on")
+        switch.wait_for(lambda: switch.port("a")["workers"] == "0,1", 20, lambda: switch.ctl("worker show"))
+        one.stop()
+    assert "port a: queue 0 moved from worker 1" in switch.log()
+
+
 def test_said_again(switch, switch_factory):
-    """What the operator placed is saved."""
-    add_vm(switch, "a", A)
-    switch.ctl("port move a 1")
+    """Each queue that the operator placed is saved, also one that the guest has yet to bring."""
+    path = add_vm(switch, "a", A)
+    switch.ctl("port add b dev net_null_b,no-rx=1")
+    for words in ("a 1", "a 1 queue 1", "a 0 queue 15", "b 1"):
+        switch.ctl("port move " + words)
     switch.ctl("worker balance off")
     saved = switch.ctl("save").splitlines()
-    assert saved[0] == "worker balance off" and saved[2] == "port move a 1"
+    moves = [line for line in saved if "move" in line]
+    assert saved[0] == "worker balance off" and saved[2] == "port move a 1 queue 0"
+    assert moves == ["port move a 1 queue 0", "port move a 1 queue 1", "port move a 0 queue 15", "port move b 1 queue 0"]
+    switch.stop()
+    again = switch_factory()
+    two_workers(again)
+    for line in saved:
+        again.ctl(line)
+    assert again.ctl("save").splitlines() == saved
+    with Peer(path, A, device="queues=2", arguments=MULTI):
+        again.wait_for(lambda: len(again.port("a")["workers"]) == 3, 10, lambda: again.port("a"))
+        assert again.port("a")["workers"] == "1,1"
+    again.ctl("port move a auto")
+    assert [line for line in again.ctl("save").splitlines() if "move" in line] == moves[3:]
