@@ -18,6 +18,7 @@
 
 #include "control.h"
 #include "log.h"
+#include "nodes.h"
 #include "retire.h"
 #include "unfinished.h"
 
@@ -127,54 +128,34 @@ parse_options(int argc, char **argv, struct options *options)
 			     : -1;
 }
 
-/* The largest pool that memory allows, from 65536 down. A VM's rings hold 256 to 1024 packets. */
-static struct rte_mempool *
-make_pool(void)
-{
-	struct rte_mempool *pool = NULL;
-	for (unsigned int n = 65536; pool == NULL && n >= 4096; n /= 2) {
-		/* Leave a quarter of it free for tables. */
-		size_t size = (size_t)n * (sizeof(struct rte_mbuf) + sizeof(struct msh_rest) +
-						  RTE_MBUF_DEFAULT_BUF_SIZE + 64);
-		void *room = rte_malloc(NULL, size / 4, 0);
-		pool = room == NULL ? NULL
-				    : rte_pktmbuf_pool_create("mbufs", n - 1, 256,
-					      sizeof(struct msh_rest), RTE_MBUF_DEFAULT_BUF_SIZE,
-					      (int)rte_socket_id());
-		rte_free(room);
-	}
-	return pool;
-}
-
+/* To or from the worker; `other`: the one at the other end. */
 static struct rte_ring *
-make_ring(
-	const char *what, unsigned int a, unsigned int b, unsigned int element, unsigned int count)
+make_ring(const struct msh_worker *w, const char *what, unsigned int other, unsigned int element,
+	unsigned int count)
 {
 	char name[RTE_RING_NAMESIZE];
-	snprintf(name, sizeof(name), "%s%u_%u", what, a, b);
+	snprintf(name, sizeof(name), "%s%u_%u", what, other, w->index);
 	return rte_ring_create_elem(
-		name, element, count, (int)rte_socket_id(), RING_F_SP_ENQ | RING_F_SC_DEQ);
+		name, element, count, w->pool->socket_id, RING_F_SP_ENQ | RING_F_SC_DEQ);
 }
 
+/* All on its node. */
 static int
-make_worker(struct msh_datapath *dp, struct msh_worker *w, unsigned int lcore,
-	const struct msh_hash_key *secret)
+make_worker(struct msh_datapath *dp, struct msh_worker *w, const struct msh_hash_key *secret)
 {
-	w->datapath = dp;
-	w->index = (uint16_t)(w - dp->worker);
-	w->lcore = lcore;
-	w->counters =
-		rte_zmalloc("counters", MSH_PORTS_MAX * sizeof(*w->counters), RTE_CACHE_LINE_SIZE);
-	w->txq = rte_zmalloc("txq", MSH_PORTS_MAX * sizeof(*w->txq), RTE_CACHE_LINE_SIZE);
-	w->storm = rte_zmalloc("storm", MSH_PORTS_MAX * sizeof(*w->storm), 0);
-	w->poller = rte_zmalloc("poller", sizeof(*w->poller), RTE_CACHE_LINE_SIZE);
-	w->back = msh_back_create(secret);
-	w->inject = make_ring("inject", w->index, 0, sizeof(void *), HANDOFF_SIZE);
-	w->neighbors = make_ring(
-		"neighbors", w->index, 0, sizeof(struct msh_neighbor_seen), NEIGHBORS_SIZE);
+	const int node = w->pool->socket_id;
+	w->counters = rte_zmalloc_socket(
+		"counters", MSH_PORTS_MAX * sizeof(*w->counters), RTE_CACHE_LINE_SIZE, node);
+	w->txq = rte_zmalloc_socket(
+		"txq", MSH_PORTS_MAX * sizeof(*w->txq), RTE_CACHE_LINE_SIZE, node);
+	w->storm = rte_zmalloc_socket("storm", MSH_PORTS_MAX * sizeof(*w->storm), 0, node);
+	w->poller = rte_zmalloc_socket("poller", sizeof(*w->poller), RTE_CACHE_LINE_SIZE, node);
+	w->back = msh_back_create(secret, node);
+	w->inject = make_ring(w, "inject", 0, sizeof(void *), HANDOFF_SIZE);
+	w->neighbors =
+		make_ring(w, "neighbors", 0, sizeof(struct msh_neighbor_seen), NEIGHBORS_SIZE);
 	for (unsigned int from = 0; from < dp->worker_count; from++) {
-		w->handoff[from] =
-			make_ring("handoff", from, w->index, sizeof(void *), HANDOFF_SIZE);
+		w->handoff[from] = make_ring(w, "handoff", from, sizeof(void *), HANDOFF_SIZE);
 		if (w->handoff[from] == NULL)
 			return -ENOMEM;
 	}
@@ -209,18 +190,23 @@ make_datapath(struct msh_datapath *dp, const struct options *options)
 	if (rc != 0)
 		return rc;
 	dp->hz = rte_get_tsc_hz();
-	dp->pool = make_pool();
+	unsigned int i = 0;
+	RTE_LCORE_FOREACH_WORKER (lcore) {
+		struct msh_worker *w = &dp->worker[i];
+		w->datapath = dp;
+		w->index = (uint16_t)i++;
+		w->lcore = lcore;
+		if (msh_node_join(dp, w) != 0)
+			return fail("not enough memory for 4096 packets: give EAL more, as -m 256");
+	}
 	dp->fdb = msh_fdb_create();
 	dp->flows = msh_flow_create(options->flows);
-	if (dp->pool == NULL || dp->fdb == NULL || dp->flows == NULL ||
-		msh_tally_init(dp->worker_count) != 0 || msh_retire_init() != 0)
-		return fail("not enough memory for 4096 packets and the tables: give EAL more, as "
-			    "-m 256");
-	unsigned int i = 0;
-	RTE_LCORE_FOREACH_WORKER (lcore)
-		if (make_worker(dp, &dp->worker[i++], lcore, &secret) != 0)
-			return fail(
-				"not enough memory for worker %u: give EAL more, as -m 256", i - 1);
+	if (dp->fdb == NULL || dp->flows == NULL || msh_tally_init(dp->worker_count) != 0 ||
+		msh_retire_init() != 0)
+		return fail("not enough memory for the tables: give EAL more, as -m 256");
+	for (i = 0; i < dp->worker_count; i++)
+		if (make_worker(dp, &dp->worker[i], &secret) != 0)
+			return fail("not enough memory for worker %u: give EAL more, as -m 256", i);
 	return msh_publish_topology(&control) == 0 ? 0 : fail("not enough memory");
 }
 
@@ -249,7 +235,7 @@ run(const struct options *options)
 	else {
 		MSH_LOG(INFO, "ready: %u worker%s, %u packet buffers, socket %s",
 			control.datapath.worker_count,
-			control.datapath.worker_count == 1 ? "" : "s", control.datapath.pool->size,
+			control.datapath.worker_count == 1 ? "" : "s", control.datapath.buffers,
 			options->socket);
 		msh_control_run(&control, &stop);
 	}

@@ -132,6 +132,12 @@ msh_put(json_t *row, const char *key, uint64_t value)
 	json_object_set_new(row, key, json_integer((json_int_t)value));
 }
 
+static inline void
+msh_put_node(json_t *row, int node)
+{
+	json_object_set_new(row, "node", node < 0 ? json_string("-") : json_integer(node));
+}
+
 /* commands.c: run one line; the caller clears the answer. Never leaves a half-done change. */
 void msh_command_run(struct msh_control *control, const struct msh_caller *caller, const char *line,
 	size_t length, struct msh_answer *answer);
@@ -148,13 +154,18 @@ void msh_static_macs_save(const struct msh_control *control, FILE *out);
 void msh_static_macs_forget(struct msh_control *control, uint16_t port);
 
 /* queues.c: who serves them. */
-/* Note how many queues a port has; vhost's thread, too. */
+/* Note how many queues a port has, and which NUMA node its guest's memory is on; vhost's thread,
+ * too.
+ */
 void msh_port_set_queues(struct msh_port *port, uint16_t queues);
-/* Give each queue that has no worker yet the one that serves the fewest. */
+void msh_port_set_node(struct msh_port *port, int node);
+/* Give each queue that has no worker yet the one that serves the fewest, on the port's node if
+ * there is any. */
 void msh_queues_place(struct msh_control *control, struct msh_port_entry *entry);
-/* Serve the queues that guests have added or given up since. */
+/* Serve the queues that guests have added or given up since, and where the guests are now. */
 void msh_queues_follow(struct msh_control *control);
-/* Move one to another worker: nothing is lost, nothing overtaken. 0 or -ENOMEM. */
+/* Move one to another worker: nothing is lost, nothing overtaken. One that is yet to come will be
+ * served there. 0 or -ENOMEM. */
 int msh_queue_move(
 	struct msh_control *control, struct msh_port_entry *entry, uint16_t queue, uint16_t worker);
 /* Relieve a worker that is much busier than another, once a second. */

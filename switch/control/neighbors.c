@@ -52,7 +52,7 @@ ask_one(void *context, rte_be32_t wanted, rte_be32_t asker, const struct rte_eth
 	const struct asking *a = context;
 	if (known && !a->refresh)
 		return;
-	struct rte_mbuf *m = make_request(a->control->datapath.pool, wanted, asker, mac);
+	struct rte_mbuf *m = make_request(a->control->datapath.worker[0].pool, wanted, asker, mac);
 	if (m != NULL && rte_ring_sp_enqueue(a->control->datapath.worker[0].inject, m) != 0)
 		rte_pktmbuf_free(m); /* asked again in a second */
 }

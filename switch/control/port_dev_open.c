@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "log.h"
+#include "nodes.h"
 #include "port_dev.h"
 
 #define RX_DESCRIPTORS 1024u
@@ -242,6 +243,8 @@ start_device(struct msh_control *control, struct msh_port *port, struct msh_dev 
 		return rc;
 	port->ops = dev->lacp ? &msh_port_lacp_ops : &msh_port_dev_ops;
 	port->queues = dev->options.queues;
+	port->node = rte_eth_dev_socket_id(port->ethdev);
+	port->pool = msh_node_pool(&control->datapath, port->node);
 	rc = start(port, dev, control->datapath.worker_count, devargs, answer);
 	if (rc == 0)
 		rc = msh_dev_filter(control, port, dev, answer);

@@ -40,8 +40,8 @@ free_memory(struct rte_mempool_memhdr *chunk, void *memory)
 static int
 fill_pool(struct rte_mempool *pool, const char *name)
 {
-	const struct rte_memzone *memory = rte_memzone_reserve_aligned(
-		name, (size_t)PACKETS * PAGE, (int)rte_socket_id(), 0, PAGE);
+	const struct rte_memzone *memory =
+		rte_memzone_reserve_aligned(name, (size_t)PACKETS * PAGE, pool->socket_id, 0, PAGE);
 	if (memory == NULL)
 		return -ENOMEM;
 	int n = rte_mempool_populate_virt(
@@ -68,7 +68,7 @@ make_pool(struct rte_mempool *like)
 	};
 	snprintf(name, sizeof(name), "xdp%u", made++);
 	struct rte_mempool *pool = rte_mempool_create_empty(
-		name, PACKETS, element, CACHE, sizeof(about), (int)rte_socket_id(), flags);
+		name, PACKETS, element, CACHE, sizeof(about), like->socket_id, flags);
 	if (pool == NULL)
 		return NULL;
 	rte_mempool_set_ops_byname(pool, rte_mbuf_best_mempool_ops(), NULL);

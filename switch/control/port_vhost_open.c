@@ -13,6 +13,7 @@
 
 #include "control.h"
 #include "log.h"
+#include "nodes.h"
 #include "port_vhost.h"
 #include "port_vhost_options.h"
 #include "retire.h"
@@ -24,6 +25,7 @@ struct vhost_socket {
 	bool on[2];          /* its rings are ready and enabled; vhost's thread */
 	uint64_t negotiated; /* features of the last guest; vhost's thread writes: atomic */
 	struct msh_port *port;
+	const struct msh_datapath *datapath; /* for its pools */
 };
 
 static struct vhost_socket *sockets[MSH_PORTS_MAX]; /* by port index; atomic */
@@ -71,12 +73,28 @@ count_pairs(int vid)
 	return n;
 }
 
+/* The guest's memory is where its first ring is. rte_vhost_get_numa_node() would say where
+ * librte_vhost keeps its own notes on the guest, which need not be there. */
+static void
+find_node(struct vhost_socket *s)
+{
+	struct rte_vhost_vring ring = {0};
+	if (rte_vhost_get_vhost_vring(s->vid, 0, &ring) != 0)
+		return;
+	int node = msh_node_of(ring.desc);
+	if (node < 0)
+		return;
+	__atomic_store_n(&s->port->pool, msh_node_pool(s->datapath, node), __ATOMIC_RELAXED);
+	msh_port_set_node(s->port, node);
+}
+
 static void
 resume(struct vhost_socket *s)
 {
 	if (s->vid < 0)
 		return;
 	uint16_t pairs = count_pairs(s->vid);
+	find_node(s);
 	if (!s->options.librte)
 		msh_vrings_take(s->port, s->vid, pairs);
 	if (pairs > 0)
@@ -271,6 +289,7 @@ vhost_open(struct msh_control *control, struct msh_port *port, int argc, char *c
 	s->vid = -1;
 	port->max_frame = MSH_FRAME_MAX;
 	s->port = port;
+	s->datapath = &control->datapath;
 	__atomic_store_n(&sockets[port->index], s, __ATOMIC_RELEASE);
 	errno = 0;
 	rc = start_driver(s, answer);

@@ -7,6 +7,7 @@
 
 #include "control.h"
 #include "log.h"
+#include "nodes.h"
 #include "retire.h"
 #include "words.h"
 
@@ -99,7 +100,8 @@ msh_port_add(struct msh_control *control, const struct msh_caller *caller, int a
 	memset(port, 0, sizeof(*port));
 	port->index = index;
 	port->queues = 1;
-	port->pool = control->datapath.pool;
+	port->node = -1;
+	port->pool = msh_node_pool(&control->datapath, port->node);
 	snprintf(port->name, sizeof(port->name), "%s", argv[0]);
 	msh_control_be_first(false);
 	int left = take_learn(port, argc - 2, argv + 2, answer);

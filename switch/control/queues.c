@@ -7,37 +7,50 @@
 
 #include "control.h"
 #include "log.h"
+#include "nodes.h"
 #include "retire.h"
 
 /* Busy shares of two workers between which a queue is worth moving. */
 #define BUSY 0.7
 #define DIFFERENCE 0.3
 
-static bool queues_changed; /* some port's; vhost's thread sets, control clears: atomic */
+/* Some port's queues or node; vhost's thread sets, control clears: atomic. */
+static bool changed;
 
 void
 msh_port_set_queues(struct msh_port *port, uint16_t queues)
 {
 	if (__atomic_exchange_n(&port->queues, queues, __ATOMIC_RELAXED) != queues)
-		__atomic_store_n(&queues_changed, true, __ATOMIC_RELEASE);
+		__atomic_store_n(&changed, true, __ATOMIC_RELEASE);
 }
 
-/* For a further queue of a port: the worker that serves the fewest of this port's, then of all. */
-static uint16_t
-least_loaded(const struct msh_control *control, const struct msh_service *own)
+void
+msh_port_set_node(struct msh_port *port, int node)
 {
-	unsigned int count[MSH_WORKERS_MAX] = {0};
-	uint16_t best = 0;
+	if (__atomic_exchange_n(&port->node, node, __ATOMIC_RELAXED) != node)
+		__atomic_store_n(&changed, true, __ATOMIC_RELEASE);
+}
+
+static int
+node_of(const struct msh_port_entry *entry)
+{
+	return __atomic_load_n(&entry->port->node, __ATOMIC_RELAXED);
+}
+
+/* For a further queue of a port, on its node: the worker that serves the fewest of this port's,
+ * then of all. */
+static uint16_t
+least_loaded(const struct msh_control *control, const struct msh_port_entry *entry)
+{
+	const struct msh_service *own = &entry->service;
+	double count[MSH_WORKERS_MAX] = {0};
 	for (unsigned int i = 1; i < MSH_PORTS_MAX; i++)
 		for (uint16_t q = 0;
 			control->port[i].port != NULL && q < control->port[i].service.count; q++)
 			count[control->port[i].service.worker[q]]++;
 	for (uint16_t q = 0; q < own->count; q++)
 		count[own->worker[q]] += MSH_PORTS_MAX * MSH_QUEUES_MAX;
-	for (uint16_t w = 1; w < control->datapath.worker_count; w++)
-		if (count[w] < count[best])
-			best = w;
-	return best;
+	return msh_node_pick(&control->datapath, node_of(entry), count);
 }
 
 void
@@ -49,21 +62,9 @@ msh_queues_place(struct msh_control *control, struct msh_port_entry *entry)
 		s->count = (uint8_t)queues;
 	while (s->count < queues) {
 		if (!entry->placed[s->count])
-			s->worker[s->count] = (uint8_t)least_loaded(control, s);
+			s->worker[s->count] = (uint8_t)least_loaded(control, entry);
 		s->count++;
 	}
-}
-
-void
-msh_queues_follow(struct msh_control *control)
-{
-	if (!__atomic_exchange_n(&queues_changed, false, __ATOMIC_ACQUIRE))
-		return;
-	for (unsigned int i = 1; i < MSH_PORTS_MAX; i++)
-		if (control->port[i].port != NULL)
-			msh_queues_place(control, &control->port[i]);
-	if (msh_publish_topology(control) != 0)
-		__atomic_store_n(&queues_changed, true, __ATOMIC_RELEASE); /* tried again */
 }
 
 /* Wait until what lay in a ring has been taken out. */
@@ -114,6 +115,38 @@ msh_queue_move(
 	return 0;
 }
 
+/* Queues that were placed before it was known where the guest's memory is. 0 or -ENOMEM. */
+static int
+bring_home(struct msh_control *control, struct msh_port_entry *entry)
+{
+	const struct msh_service *s = &entry->service;
+	const struct msh_worker *worker = control->datapath.worker;
+	int rc = 0;
+	for (uint16_t q = 0; rc == 0 && q < s->count; q++) {
+		uint16_t to = least_loaded(control, entry);
+		if (!entry->placed[q] && worker[s->worker[q]].node != node_of(entry) &&
+			worker[to].node == node_of(entry))
+			rc = msh_queue_move(control, entry, q, to);
+	}
+	return rc;
+}
+
+void
+msh_queues_follow(struct msh_control *control)
+{
+	if (!__atomic_exchange_n(&changed, false, __ATOMIC_ACQUIRE))
+		return;
+	for (unsigned int i = 1; i < MSH_PORTS_MAX; i++)
+		if (control->port[i].port != NULL)
+			msh_queues_place(control, &control->port[i]);
+	bool done = msh_publish_topology(control) == 0;
+	for (unsigned int i = 1; done && i < MSH_PORTS_MAX; i++)
+		if (control->port[i].port != NULL)
+			done = bring_home(control, &control->port[i]) == 0;
+	if (!done)
+		__atomic_store_n(&changed, true, __ATOMIC_RELEASE); /* tried again */
+}
+
 int
 msh_port_move(struct msh_control *control, const struct msh_caller *caller, int argc,
 	char *const *argv, struct msh_answer *answer)
@@ -124,6 +157,7 @@ msh_port_move(struct msh_control *control, const struct msh_caller *caller, int 
 		return msh_answer_set(answer, MSH_NOTFOUND, "there is no port %s", argv[0]);
 	if (strcmp(argv[1], "auto") == 0 && argc == 2) {
 		memset(entry->placed, 0, sizeof(entry->placed));
+		__atomic_store_n(&changed, true, __ATOMIC_RELEASE);
 		return 0;
 	}
 	uint16_t queues = entry->provider->guest_queues ? MSH_QUEUES_MAX : entry->service.count;
@@ -183,14 +217,14 @@ count_served(const struct msh_port_entry *entry, uint16_t worker, uint16_t *mova
 	return n;
 }
 
-/* Move the queue with the largest share that still leaves the two workers nearer to each other. */
+/* Move the queue with the largest share that still leaves the two workers nearer to each other, to
+ * the idlest worker of its node. */
 static void
-relieve(struct msh_control *control, uint16_t busiest, uint16_t idlest, const uint64_t *packets)
+relieve(struct msh_control *control, uint16_t busiest, const double *busy, const uint64_t *packets)
 {
-	const struct msh_worker_sample *sample = control->sample;
 	struct msh_port_entry *best = NULL;
-	uint16_t queue = 0;
-	double difference = sample[busiest].busy - sample[idlest].busy, most = 0;
+	uint16_t queue = 0, idlest = 0;
+	double most = 0;
 	for (unsigned int i = 1; i < MSH_PORTS_MAX && packets[0] > 0; i++) {
 		struct msh_port_entry *entry = &control->port[i];
 		uint16_t movable = MSH_QUEUES_MAX;
@@ -199,36 +233,36 @@ relieve(struct msh_control *control, uint16_t busiest, uint16_t idlest, const ui
 		unsigned int n = count_served(entry, busiest, &movable);
 		if (movable == MSH_QUEUES_MAX)
 			continue;
-		double share = sample[busiest].busy * (double)packets[i] / (double)packets[0] / n;
-		if (share > most && share < difference) {
+		uint16_t to = msh_node_pick(&control->datapath, node_of(entry), busy);
+		double difference = busy[busiest] - busy[to];
+		double share = busy[busiest] * (double)packets[i] / (double)packets[0] / n;
+		if (difference > DIFFERENCE && share > most && share < difference) {
 			most = share;
 			best = entry;
 			queue = movable;
+			idlest = to;
 		}
 	}
 	if (best == NULL || most < DIFFERENCE / 4 ||
 		msh_queue_move(control, best, queue, idlest) != 0)
 		return;
 	MSH_LOG(INFO, "port %s: queue %u moved from worker %u, %.0f%% busy, to worker %u, %.0f%%",
-		best->port->name, queue, busiest, sample[busiest].busy * 100, idlest,
-		sample[idlest].busy * 100);
+		best->port->name, queue, busiest, busy[busiest] * 100, idlest, busy[idlest] * 100);
 }
 
 void
 msh_queues_balance(struct msh_control *control)
 {
 	static uint64_t packets[MSH_WORKERS_MAX][MSH_PORTS_MAX];
-	const struct msh_worker_sample *sample = control->sample;
-	uint16_t busiest = 0, idlest = 0;
+	double busy[MSH_WORKERS_MAX] = {0};
 	const uint16_t workers = (uint16_t)control->datapath.worker_count;
+	uint16_t busiest = 0;
 	for (uint16_t w = 0; w < workers; w++) {
 		sample_ports(control, w, packets[w]);
-		if (sample[w].busy > sample[busiest].busy)
+		busy[w] = control->sample[w].busy;
+		if (busy[w] > busy[busiest])
 			busiest = w;
-		if (sample[w].busy < sample[idlest].busy)
-			idlest = w;
 	}
-	if (!control->keep_places && sample[busiest].busy > BUSY &&
-		sample[busiest].busy - sample[idlest].busy > DIFFERENCE)
-		relieve(control, busiest, idlest, packets[busiest]);
+	if (!control->keep_places && busy[busiest] > BUSY)
+		relieve(control, busiest, busy, packets[busiest]);
 }

@@ -170,6 +170,7 @@ msh_worker_show(struct msh_control *control, const struct msh_caller *caller, in
 		json_t *row = json_object();
 		msh_put(row, "worker", i);
 		msh_put(row, "lcore", w->lcore);
+		msh_put_node(row, w->node);
 		msh_put(row, "queues", control->datapath.config->topology->poll_count[i]);
 		msh_put(row, "packets", packets);
 		msh_put(row, "busy_cycles", busy);

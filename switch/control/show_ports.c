@@ -91,6 +91,9 @@ port_details(const struct msh_control *control, const struct msh_port_entry *ent
 	msh_put(row, "learned", msh_fdb_count(control->datapath.fdb, entry->port->index));
 	json_object_set_new(row, "learn", json_boolean(entry->port->learn));
 	msh_put(row, "max_frame", entry->port->max_frame);
+	msh_put_node(row, __atomic_load_n(&entry->port->node, __ATOMIC_RELAXED));
+	const struct rte_mempool *pool = __atomic_load_n(&entry->port->pool, __ATOMIC_RELAXED);
+	json_object_set_new(row, "pool", json_string(pool->name));
 	msh_put(row, "vm_packets", c.vm_packets);
 	msh_put(row, "vm_dropped", c.vm_dropped);
 	msh_put(row, "vm_redirected", c.vm_redirected);

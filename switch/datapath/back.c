@@ -28,9 +28,10 @@ _Static_assert(sizeof(struct msh_back_key) == 16, "key is two words");
 _Static_assert(sizeof(struct entry) == 64, "an entry is a cache line");
 
 struct msh_back_table *
-msh_back_create(const struct msh_hash_key *secret)
+msh_back_create(const struct msh_hash_key *secret, int node)
 {
-	struct msh_back_table *table = rte_zmalloc("flows", sizeof(*table), RTE_CACHE_LINE_SIZE);
+	struct msh_back_table *table =
+		rte_zmalloc_socket("flows", sizeof(*table), RTE_CACHE_LINE_SIZE, node);
 	if (table != NULL)
 		table->secret = *secret;
 	return table;

@@ -44,8 +44,8 @@ struct msh_back {
 struct msh_config;
 struct msh_back_table;
 
-/* NULL when memory is short. */
-struct msh_back_table *msh_back_create(const struct msh_hash_key *secret);
+/* node: of NUMA, or SOCKET_ID_ANY. NULL when memory is short. */
+struct msh_back_table *msh_back_create(const struct msh_hash_key *secret, int node);
 void msh_back_free(struct msh_back_table *table);
 
 /* Any worker: copy out the flow. False when there is none, or it is past its time or of an earlier

@@ -141,8 +141,7 @@ flood(struct msh_worker *w, const struct msh_config *config, uint16_t source, st
 			continue;
 		if (last != 0) {
 			msh_count(&w->counters[source].copies, 1);
-			struct rte_mbuf *copy =
-				rte_pktmbuf_copy(m, w->datapath->pool, 0, UINT32_MAX);
+			struct rte_mbuf *copy = rte_pktmbuf_copy(m, w->pool, 0, UINT32_MAX);
 			if (likely(copy != NULL))
 				msh_deliver_copy(w, config, source, last, copy);
 			else

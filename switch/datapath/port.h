@@ -57,6 +57,11 @@ struct msh_port {
 	};
 	uint16_t lacp_queue; /* dev, a bond by LACP: tx queue for its own frames */
 	bool broken;         /* the guest wrote nonsense into its rings; workers write: atomic */
+	/* NUMA node of its guest's memory or its device, -1: not known; vhost's thread writes,
+	 * control reads: atomic. */
+	int node;
+	/* For what is received. vhost's thread writes, while no worker can receive; control reads:
+	 * atomic. */
 	struct rte_mempool *pool;
 	char name[MSH_NAME_MAX];
 	struct msh_port_queue queue[MSH_QUEUES_MAX]; /* vhost, and counters of VMDq */

@@ -65,7 +65,7 @@ finish_and_send(struct msh_worker *w, struct msh_port *port, uint16_t queue, uin
 			msh_drop(w, source, MSH_DROP_NO_MBUF, m);
 		return;
 	}
-	int n = msh_unfinished_cut(m, w->datapath->pool, segment);
+	int n = msh_unfinished_cut(m, w->pool, segment);
 	if (n < 0) {
 		msh_drop(w, source, MSH_DROP_NO_MBUF, m);
 		return;

@@ -40,6 +40,8 @@ struct msh_worker {
 	uint32_t now;                       /* seconds; datapath->now of this turn */
 	uint16_t index;
 	unsigned int lcore;
+	int node;                 /* NUMA node of its lcore */
+	struct rte_mempool *pool; /* for what it makes itself; on its node */
 
 	/* Packets to send, by port; dirty lists the ports that have some. */
 	struct msh_txq *txq;
@@ -70,10 +72,10 @@ struct msh_datapath {
 	bool stop;                       /* control writes: workers return */
 	bool spin;                       /* control writes: idle workers do not nap */
 	unsigned int worker_count;
-	uint64_t hz; /* of the TSC */
+	uint64_t hz;          /* of the TSC */
+	unsigned int buffers; /* packets in all pools */
 	struct msh_fdb *fdb;
 	struct msh_flow_table *flows;
-	struct rte_mempool *pool;
 	struct msh_worker worker[MSH_WORKERS_MAX];
 };
 

@@ -112,6 +112,7 @@ class Guest:
     sysctls   {"net.ipv4.ip_forward": 1}
     mem       MB
     cpus      virtual CPUs
+    nodes     NUMA nodes, over which CPUs and memory are spread; with more than one, none of its memory is shared
     affinity  host CPUs that it may use, as "1" or "2,3"; None: any
     programs  of the host, to have in the guest besides those of the image
     plugins   libraries that these load by themselves
@@ -121,12 +122,12 @@ class Guest:
 
     live = set()
 
-    def __init__(self, name, netdevs=(), region=None, ip=None, gateway=None, mem=256, cpus=1, server=False, queues=1,
+    def __init__(self, name, netdevs=(), region=None, ip=None, gateway=None, mem=256, cpus=1, nodes=1, server=False, queues=1,
                  net_options="", sysctls=None, affinity=None, programs=(), plugins=(), boot=(), build=None,
                  arguments=()):
         self.name, self.netdevs, self.region, self.server = name, list(netdevs), region, server
         self.ips = [ip] if isinstance(ip, str) or ip is None else list(ip)
-        self.gateway, self.sysctls, self.mem, self.cpus = gateway, dict(sysctls or {}), mem, cpus
+        self.gateway, self.sysctls, self.mem, self.cpus, self.nodes = gateway, dict(sysctls or {}), mem, cpus, nodes
         self.queues, self.net_options, self.affinity = queues, net_options, affinity
         self.programs, self.plugins = tuple(programs), tuple(plugins)
         self.boot, self.arguments = list(boot), list(arguments)
@@ -155,11 +156,9 @@ class Guest:
         kvm = have_kvm()
         words = ["taskset", "-c", str(self.affinity)] if self.affinity is not None else []
         words += [QEMU, "-name", self.name, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-                  "-machine", "q35,memory-backend=mem", "-accel", "kvm" if kvm else "tcg",
+                  "-machine", "q35", "-accel", "kvm" if kvm else "tcg",
                   "-cpu", "host" if kvm else "Nehalem", "-smp", str(self.cpus), "-m", "%dM" % self.mem,
-                  # vhost-user: the switch maps the guest's memory.
-                  "-object", "memory-backend-memfd,id=mem,share=on,size=%dM" % self.mem,
-                  "-kernel", kernel, "-initrd", initrd, "-append", self.kernel_command_line(),
+                  *self.memory_arguments(), "-kernel", kernel, "-initrd", initrd, "-append", self.kernel_command_line(),
                   "-chardev", "socket,id=console,path=%s/console,server=on,wait=off,logfile=%s/console.log"
                   % (directory, directory), "-serial", "chardev:console",
                   "-chardev", "socket,id=monitor,path=%s/qmp,server=on,wait=off" % directory,
@@ -174,6 +173,16 @@ class Guest:
                       # master: the device does not stand in the way of live migration.
                       "-device", "ivshmem-plain,memdev=region,master=on"]
         return words + self.arguments
+
+    def memory_arguments(self):
+        if self.nodes == 1:  # vhost-user: the switch maps it
+            return ["-object", "memory-backend-memfd,id=mem,share=on,size=%dM" % self.mem, "-machine", "memory-backend=mem"]
+        words = []
+        for node in range(self.nodes):
+            first, end = self.cpus * node // self.nodes, self.cpus * (node + 1) // self.nodes
+            words += ["-object", "memory-backend-ram,id=mem%d,size=%dM" % (node, self.mem // self.nodes),
+                      "-numa", "node,memdev=mem%d,cpus=%d-%d" % (node, first, end - 1)]
+        return words
 
     def net_arguments(self, number, path, mac):
         mode = "server=on,wait=off" if self.server else "reconnect-ms=500"

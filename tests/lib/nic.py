@@ -21,16 +21,16 @@ from ctl import CtlError
 from guest import Guest, GuestError
 from switch import only, wait_for
 
-LIBRARIES = ("bus_pci", "bus_vdev", "mempool_ring", "net_e1000", "net_bond", "net_null", "net_ring")
+DRIVERS = ("bus_pci", "bus_vdev", "mempool_ring", "net_e1000", "net_bond", "net_null", "net_ring")
 HUGEPAGES = 128  # of 2 MB
 
 
-def plugins():
+def plugins(names):
     """DPDK's drivers, where its EAL looks for them."""
     run = subprocess.run(["pkg-config", "--variable=libdir", "libdpdk"], capture_output=True, text=True, check=True)
     directory = sorted(glob.glob(run.stdout.strip() + "/dpdk/pmds-*"))[-1]
     version = directory.rpartition("-")[2]
-    drivers = ["%s/librte_%s.so.%s" % (directory, name, version) for name in LIBRARIES]
+    drivers = ["%s/librte_%s.so.%s" % (directory, name, version) for name in names]
     return drivers + [run.stdout.strip() + "/libgcc_s.so.1"]  # for pthread_cancel
 
 
@@ -91,7 +91,7 @@ class NicGuest(Guest):
     def __init__(self, name, count=2, build=None):
         build = os.path.abspath(build or os.environ.get("MSH_BUILD", os.path.dirname(__file__) + "/../../build"))
         programs = [build + "/bin/mshswitch", build + "/bin/mshctl"]
-        super().__init__(name, mem=768, build=build, programs=programs, plugins=plugins(),
+        super().__init__(name, mem=768, build=build, programs=programs, plugins=plugins(DRIVERS),
                          boot=["intel_iommu=on"], sysctls={"vm.nr_hugepages": HUGEPAGES})
         self.count, self.wires, self.nics = count, [], []
         self.changed = set()  # ("link", number) that is down, ("slot", number) that is empty

@@ -137,7 +137,7 @@ setup(void **state)
 	memset(b, 0, sizeof(*b));
 	b->dp.worker_count = 1;
 	b->dp.worker[0].datapath = &b->dp;
-	b->dp.worker[0].back = msh_back_create(&secret);
+	b->dp.worker[0].back = msh_back_create(&secret, SOCKET_ID_ANY);
 	b->dp.worker[0].now = 100;
 	b->stages.mac_count = 1;
 	b->stages.mac[0].epoch = 7;
