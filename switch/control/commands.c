@@ -26,7 +26,7 @@ static const struct command commands[] = {
 	{"port add",
 		"NAME {vhost PATH [server|client] [rings own|librte] [offloads on|off] [features "
 		"HEX] | dev DEVARGS_OR_PCI [queues N] [mtu N] [promiscuous on|off [mac MAC]...] "
-		"[vmdq on|off]} [learn on|off]",
+		"[offloads on|off] [vmdq on|off]} [learn on|off]",
 		"Add a port: a vhost-user socket for a VM, or a DPDK device.", 3, MSH_WORDS_MAX,
 		OPERATOR, msh_port_add},
 	{"port del", "NAME", "Remove a port that no VM uses.", 1, 1, OPERATOR, msh_port_del},

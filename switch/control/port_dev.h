@@ -63,6 +63,12 @@ void msh_bond_close_members(struct msh_dev *dev, bool all);
 /* Its members with their states. */
 json_t *msh_bond_show(const struct msh_dev *dev, uint16_t ethdev);
 
+/* port_dev_offloads.c */
+/* RTE_ETH_TX_OFFLOAD_* to use of what the device can do. */
+uint64_t msh_dev_offloads(const struct msh_dev *dev, const struct rte_eth_dev_info *info);
+/* MSH_TAKES_* of a device with these. */
+uint8_t msh_dev_takes(uint64_t offloads);
+
 /* port_dev_pools.c */
 /* VMs came or went: take back their pools, give them free ones. */
 void msh_pools_assign(

@@ -21,7 +21,8 @@ static struct rte_eth_conf
 configuration(const struct msh_dev *dev, const struct rte_eth_dev_info *info)
 {
 	struct rte_eth_conf conf = {0};
-	conf.txmode.offloads = info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+	conf.txmode.offloads = (info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) |
+			       msh_dev_offloads(dev, info);
 	conf.rxmode.offloads = info->rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER;
 	conf.rxmode.mtu = dev->options.mtu;
 	if (dev->options.vmdq) {
@@ -53,6 +54,7 @@ set_up_queues(struct msh_port *port, const struct msh_dev *dev, uint16_t tx_queu
 							      port->pool->size / 4 / port->queues);
 	uint16_t tx_descriptors = TX_DESCRIPTORS;
 	int socket = rte_eth_dev_socket_id(port->ethdev);
+	port->takes = msh_dev_takes(conf.txmode.offloads);
 	if (dev->lacp)
 		port->lacp_queue = tx_queues++;
 	int rc = rte_eth_dev_configure(port->ethdev, port->queues, tx_queues, &conf);
@@ -279,7 +281,8 @@ dev_open(struct msh_control *control, struct msh_port *port, int argc, char *con
 	if (argc < 1)
 		return msh_answer_set(answer, MSH_BAD,
 			"port add NAME dev takes DEVARGS_OR_PCI [queues N] [mtu N] "
-			"[promiscuous on|off [mac MAC]...] [vmdq on|off] [learn on|off]");
+			"[promiscuous on|off [mac MAC]...] [offloads on|off] [vmdq on|off] "
+			"[learn on|off]");
 	struct msh_dev *dev = calloc(1, sizeof(*dev));
 	if (dev == NULL)
 		return msh_answer_set(answer, MSH_FAILED, "port %s: out of memory", port->name);

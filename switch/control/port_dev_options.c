@@ -32,6 +32,16 @@ parse_vmdq(struct msh_dev_options *o, const char *value, struct msh_answer *answ
 }
 
 static int
+parse_offloads(struct msh_dev_options *o, const char *value, struct msh_answer *answer)
+{
+	bool offloads;
+	int rc = msh_parse_on_off("offloads", value, &offloads, answer);
+	if (rc == 0)
+		o->finished = !offloads;
+	return rc;
+}
+
+static int
 parse_promiscuous(struct msh_dev_options *o, const char *value, struct msh_answer *answer)
 {
 	bool promiscuous;
@@ -64,6 +74,7 @@ static const struct {
 	{"mtu", parse_mtu},
 	{"promiscuous", parse_promiscuous},
 	{"mac", parse_mac},
+	{"offloads", parse_offloads},
 	{"vmdq", parse_vmdq},
 };
 
@@ -78,7 +89,9 @@ parse_option(
 				     : msh_answer_set(answer, MSH_BAD, "%s has no value", word);
 	}
 	return msh_answer_set(answer, MSH_BAD,
-		"'%s' is none of queues, mtu, promiscuous, mac, vmdq and, in the end, learn", word);
+		"'%s' is none of queues, mtu, promiscuous, mac, offloads, vmdq and, in the end, "
+		"learn",
+		word);
 }
 
 int

@@ -10,6 +10,7 @@ struct msh_dev_options {
 	uint16_t queues; /* that packets come in by */
 	uint16_t mtu;    /* 0: as the device has it */
 	bool filtered;   /* promiscuous off */
+	bool finished;   /* offloads off: packets are finished before they come to the device */
 	bool vmdq;
 	uint16_t mac_count;
 	struct rte_ether_addr mac[MSH_DEV_MACS_MAX];

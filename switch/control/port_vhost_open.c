@@ -328,7 +328,6 @@ vhost_show(const struct msh_port *port, json_t *row)
 			    : own                  ? "own"
 			    : msh_port_is_up(port) ? "librte"
 						   : "-"));
-	json_object_set_new(row, "takes", msh_vhost_takes_text(port));
 	json_object_set_new(row, "where",
 		json_sprintf("%s (%s)", s->options.path, s->options.client ? "client" : "server"));
 }

@@ -132,13 +132,3 @@ msh_vhost_takes(uint64_t features)
 		takes |= MSH_TAKES_TSO6;
 	return takes;
 }
-
-json_t *
-msh_vhost_takes_text(const struct msh_port *port)
-{
-	uint8_t takes = __atomic_load_n(&port->takes, __ATOMIC_RELAXED);
-	return takes == 0 ? json_string("-")
-			  : json_sprintf("%s%s%s", takes & MSH_TAKES_CSUM ? "csum" : "",
-				    takes & MSH_TAKES_TSO4 ? ",tso4" : "",
-				    takes & MSH_TAKES_TSO6 ? ",tso6" : "");
-}

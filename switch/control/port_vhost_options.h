@@ -24,5 +24,3 @@ int msh_vhost_offer(
 
 /* MSH_TAKES_* of a guest that negotiated these features. */
 uint8_t msh_vhost_takes(uint64_t features);
-/* The same for a person: "csum,tso4,tso6". */
-json_t *msh_vhost_takes_text(const struct msh_port *port);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "control.h"
+#include "unfinished.h"
 
 /* Counters are a run of uint64_t: *sum op= *one, for all of them. */
 static void
@@ -50,6 +51,17 @@ workers_text(const struct msh_service *service)
 	return json_string(text);
 }
 
+/* What it takes unfinished: "csum,tso4,tso6". */
+static json_t *
+takes_text(const struct msh_port *port)
+{
+	uint8_t takes = __atomic_load_n(&port->takes, __ATOMIC_RELAXED);
+	return takes == 0 ? json_string("-")
+			  : json_sprintf("%s%s%s", takes & MSH_TAKES_CSUM ? "csum" : "",
+				    takes & MSH_TAKES_TSO4 ? ",tso4" : "",
+				    takes & MSH_TAKES_TSO6 ? ",tso6" : "");
+}
+
 static json_t *
 port_row(const struct msh_control *control, const struct msh_port_entry *entry)
 {
@@ -71,6 +83,7 @@ port_row(const struct msh_control *control, const struct msh_port_entry *entry)
 	msh_put(row, "forwarded", c.forwarded);
 	msh_put(row, "dropped", sum_drops(&c));
 	msh_put(row, "tx_refused", c.tx_refused);
+	json_object_set_new(row, "takes", takes_text(port));
 	entry->provider->show(port, row);
 	return row;
 }

@@ -23,6 +23,9 @@ struct msh_port_ops {
 	 * rest. */
 	uint16_t (*tx)(
 		struct msh_port *port, uint16_t queue, struct rte_mbuf **packets, uint16_t n);
+	/* For devices that take unfinished packets: make one ready, before tx. False: the device
+	 * cannot finish it. */
+	bool (*prepare)(struct msh_port *port, uint16_t queue, struct rte_mbuf *packet);
 	/* Optional: the turn ends, nothing refers any more to memory behind packets that were
 	 * received from the queue. */
 	void (*release)(struct msh_port *port, uint16_t queue);
@@ -50,7 +53,7 @@ struct msh_port {
 	bool learn;         /* learn MACs from its frames */
 	uint32_t max_frame; /* bytes, with Ethernet header and tags; vhost's thread writes */
 	bool up;            /* control and vhost's thread write, workers read: atomic */
-	uint8_t takes;      /* MSH_TAKES_*; vhost's thread writes, workers read: atomic */
+	uint8_t takes;      /* MSH_TAKES_*; control or vhost's thread write, workers read: atomic */
 	union {
 		int vid; /* vhost: device id, -1 while no guest is there; vhost's thread writes */
 		uint16_t ethdev; /* dev: DPDK's port id */

@@ -18,6 +18,12 @@ dev_tx(struct msh_port *port, uint16_t queue, struct rte_mbuf **packets, uint16_
 	return rte_eth_tx_burst(port->ethdev, queue, packets, n);
 }
 
+static bool
+dev_prepare(struct msh_port *port, uint16_t queue, struct rte_mbuf *packet)
+{
+	return rte_eth_tx_prepare(port->ethdev, queue, &packet, 1) == 1;
+}
+
 /* net_bonding sends its LACP frames from within tx, and wants it called ten times a second: by
  * whoever polls the first queue, on a tx queue for that alone. */
 static uint16_t
@@ -37,6 +43,8 @@ vmdq_rx(struct msh_port *port, uint16_t queue, struct rte_mbuf **packets, uint16
 	return count;
 }
 
-const struct msh_port_ops msh_port_dev_ops = {.kind = "dev", .rx = dev_rx, .tx = dev_tx};
-const struct msh_port_ops msh_port_lacp_ops = {.kind = "dev", .rx = lacp_rx, .tx = dev_tx};
-const struct msh_port_ops msh_port_vmdq_ops = {.kind = "dev", .rx = vmdq_rx, .tx = dev_tx};
+#define COMMON .kind = "dev", .tx = dev_tx, .prepare = dev_prepare
+
+const struct msh_port_ops msh_port_dev_ops = {COMMON, .rx = dev_rx};
+const struct msh_port_ops msh_port_lacp_ops = {COMMON, .rx = lacp_rx};
+const struct msh_port_ops msh_port_vmdq_ops = {COMMON, .rx = vmdq_rx};

@@ -107,21 +107,31 @@ apply_rules(
 
 enum prepared { GONE, KEEP, FINISH };
 
+static enum prepared
+refuse(struct msh_worker *w, const struct msh_port *port, uint16_t source, enum msh_drop reason,
+	struct rte_mbuf *m)
+{
+	msh_count(&w->counters[port->index].tx_refused, 1);
+	msh_drop(w, source, reason, m);
+	return GONE;
+}
+
 /* A packet that is too long, unfinished, or partial where the port wants it whole. */
 static enum prepared
-prepare(struct msh_worker *w, const struct msh_port *port, uint16_t source, struct rte_mbuf *m)
+prepare(struct msh_worker *w, struct msh_port *port, uint16_t queue, uint16_t source,
+	struct rte_mbuf *m)
 {
-	if (msh_frame_length(m) > port->max_frame) {
-		msh_count(&w->counters[port->index].tx_refused, 1);
-		msh_drop(w, source, MSH_DROP_TOO_BIG, m);
-		return GONE;
-	}
+	if (msh_frame_length(m) > port->max_frame)
+		return refuse(w, port, source, MSH_DROP_TOO_BIG, m);
 	if (msh_unfinished_for(m, __atomic_load_n(&port->takes, __ATOMIC_RELAXED)))
 		return FINISH;
 	if (!port->ops->takes_partial && msh_is_partial(m) && msh_rest_copy(m) != 0) {
 		msh_drop(w, source, MSH_DROP_NO_MBUF, m);
 		return GONE;
 	}
+	if (port->ops->prepare != NULL && (m->ol_flags & MSH_UNFINISHED) &&
+		!port->ops->prepare(port, queue, m))
+		return refuse(w, port, source, MSH_DROP_BAD_OFFLOAD, m);
 	return KEEP;
 }
 
@@ -143,7 +153,7 @@ send_queue(struct msh_worker *w, const struct msh_topology *topology, struct msh
 			q->packet[kept++] = m;
 			continue;
 		}
-		switch (prepare(w, port, q->source, m)) {
+		switch (prepare(w, port, queue, q->source, m)) {
 		case KEEP:
 			bytes += m->pkt_len;
 			q->packet[kept++] = m;

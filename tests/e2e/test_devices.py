@@ -8,9 +8,12 @@ import socket
 import time
 
 import pytest
+from scapy.packet import Raw
 
+from frontend import CSUM, HOST_TSO4, HOST_TSO6, Frontend
 from lbnet import Host, ip, two_workers
 from peer import Pmd
+from unfinished import PACKETS, finished, head, segments, tcp, unfinished
 from wire import Steady, Wire, make_frame, not_leaking
 
 KINDS = ["af_packet", "af_xdp", "tap", "memif"]
@@ -200,3 +203,23 @@ def test_longer_than_the_mtu(switch, make_host, kind):
             assert b.receive() == longest
             assert switch.port("two")["max_frame"] == mtu + 18 and switch.port("two")["tx_packets"] == 1
             assert switch.port("one")["drops"]["too_big"] - before == switch.port("two")["tx_refused"] == 2
+
+
+@pytest.mark.parametrize("kind", not_leaking(KINDS))
+def test_unfinished(switch, make_host, kind):
+    """What a guest left to be finished comes out finished, whatever the driver says that it can."""
+    host = make_host(kind, "host", 1)
+    wire, data = Wire(host), bytes(range(256)) * 14
+    switch.ctl("port add v vhost %s/v.sock" % switch.dir)
+    assert switch.port("host")["takes"] == "-"
+    left = [unfinished(packet) for packet in PACKETS.values()]
+    left += [unfinished(head(version, tcp()) / Raw(data), gso_size=1000) for version in (4, 6)]
+    with Frontend(switch.dir + "/v.sock", CSUM | HOST_TSO4 | HOST_TSO6) as peer:
+        peer.enable()
+        for header, frame in left:
+            peer.send(frame, header)
+            peer.wait(lambda: peer.taken() == peer.sent)
+    expected = [finished(packet) for packet in PACKETS.values()] + segments(4, data, 1000) + segments(6, data, 1000)
+    assert wire.receive_all(len(expected)) == expected
+    port = switch.port("v")
+    assert (port["rx_packets"], port["copies"], port["forwarded"]) == (len(left), 6, len(expected))

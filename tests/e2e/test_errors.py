@@ -84,6 +84,7 @@ COMMANDS = [
     ("port add x dev net_null_x promiscuous off", "UNSUPPORTED", "net_null_x"),
     ("port add x dev net_null_x promiscuous off mac 01:00:5e:00:00:01", "BAD", "01:00:5e:00:00:01"),
     ("port add x dev net_null_x mac 02:00:00:00:00:99", "BAD", "promiscuous"),
+    ("port add x dev net_null_x offloads maybe", "BAD", "maybe"),
     ("port add x dev net_null_x speed 10", "BAD", "speed"),
     ("port add x dev net_null_x mtu", "BAD", "mtu"),
     ("port add x vhost relative.sock", "BAD", "relative.sock"),

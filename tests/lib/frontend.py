@@ -11,6 +11,7 @@ import time
 GET_FEATURES, SET_FEATURES, SET_OWNER, SET_MEM_TABLE, SET_VRING_NUM, SET_VRING_ADDR, SET_VRING_BASE = 1, 2, 3, 5, 8, 9, 10
 SET_VRING_KICK, SET_VRING_CALL, GET_PROTOCOL_FEATURES, SET_PROTOCOL_FEATURES, SET_VRING_ENABLE = 12, 13, 15, 16, 18
 REPLY_ACK = 3
+CSUM, HOST_TSO4, HOST_TSO6 = 1 << 0, 1 << 11, 1 << 12
 FEATURES = 1 << 32 | 1 << 30 | 1 << 15  # virtio 1, protocol features, mergeable buffers
 SIZE, RING, GUEST = 1 << 16, 64, 0x100000
 DESC, AVAIL, USED = 0, 0x400, 0x800  # of a ring, which begins at 0 or 0x1000
@@ -18,9 +19,10 @@ BUFFERS = 0x2000  # of the ring to the guest, 512 bytes each; those from it foll
 
 
 class Frontend:
-    """Connected and set up, rings not enabled."""
+    """Connected and set up, rings not enabled. features: more than FEATURES."""
 
-    def __init__(self, path):
+    def __init__(self, path, features=0):
+        features |= FEATURES
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.socket.settimeout(10)
         self.socket.connect(path)
@@ -29,10 +31,10 @@ class Frontend:
         self.memory = mmap.mmap(self.fd, SIZE)
         self.base = 0x7f0000000000  # as this process might have it mapped
         offered = self.ask(GET_FEATURES)
-        assert offered & FEATURES == FEATURES, hex(offered)
+        assert offered & features == features, hex(offered)
         self.say(SET_OWNER)
         self.say(SET_PROTOCOL_FEATURES, struct.pack("<Q", self.ask(GET_PROTOCOL_FEATURES) & 1 << REPLY_ACK))
-        self.say(SET_FEATURES, struct.pack("<Q", FEATURES))
+        self.say(SET_FEATURES, struct.pack("<Q", features))
         self.say(SET_MEM_TABLE, struct.pack("<IIQQQQ", 1, 0, GUEST, SIZE, self.base, 0), [self.fd])
         self.events = [os.eventfd(0), os.eventfd(0)]
         for ring in (0, 1):
@@ -70,11 +72,12 @@ class Frontend:
     def desc(self, ring, number, address, length, flags):
         self.put("<QIHH", 0x1000 * ring + 16 * number, GUEST + address, length, flags, 0)
 
-    def send(self, frame):
-        """One frame, by the next descriptor; at most RING without a look at what came back."""
+    def send(self, frame, header=bytes(12)):
+        """One frame, by the next descriptor; at most RING without a look at what came back. One of more than 500 bytes
+        overwrites those after it."""
         slot = self.sent % RING
         at = BUFFERS + 512 * (RING + slot % 32)
-        self.memory[at:at + 12 + len(frame)] = bytes(12) + frame
+        self.memory[at:at + 12 + len(frame)] = header + frame
         self.desc(1, slot, at, 12 + len(frame), 0)
         self.put("<H", 0x1000 + AVAIL + 4 + 2 * slot, slot)
         self.sent += 1

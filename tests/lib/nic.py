@@ -17,6 +17,7 @@ import subprocess
 import threading
 import time
 
+import inpython
 from ctl import CtlError
 from guest import Guest, GuestError
 from switch import only, wait_for
@@ -90,8 +91,8 @@ class NicGuest(Guest):
 
     def __init__(self, name, count=2, build=None):
         build = os.path.abspath(build or os.environ.get("MSH_BUILD", os.path.dirname(__file__) + "/../../build"))
-        programs = [build + "/bin/mshswitch", build + "/bin/mshctl"]
-        super().__init__(name, mem=768, build=build, programs=programs, plugins=plugins(DRIVERS),
+        programs = [build + "/bin/mshswitch", build + "/bin/mshctl", inpython.PROGRAM]
+        super().__init__(name, mem=768, build=build, programs=programs, plugins=plugins(DRIVERS) + inpython.PLUGINS,
                          boot=["intel_iommu=on"], sysctls={"vm.nr_hugepages": HUGEPAGES})
         self.count, self.wires, self.nics = count, [], []
         self.changed = set()  # ("link", number) that is down, ("slot", number) that is empty
