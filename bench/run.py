@@ -15,6 +15,7 @@ import time
 
 import contestants
 import rules as rule_sets
+from classify import classify_all, classify_table, rule_files
 from contest import WORKLOADS, contest, summary
 from effect import effect, met
 from instructions import show as show_instructions
@@ -130,7 +131,8 @@ def run_loss(options):
 
 def main():
     parser = argparse.ArgumentParser(prog="dev bench", description="Measure the switch, alone and beside others.")
-    parser.add_argument("what", nargs="*", choices=["instructions", "effect", "contests", "nic", "scaling", "tcp", "loss", []], default=[],
+    parser.add_argument("what", nargs="*", choices=["instructions", "effect", "classify", "contests", "nic", "scaling", "tcp",
+                                                    "loss", []], default=[],
                         help="default: all")
     parser.add_argument("--store", action="store_true", help="compare later instructions with those of now")
     parser.add_argument("--quick", action="store_true", help="a few minutes: fewer pairs, shorter slices, three workloads")
@@ -169,6 +171,10 @@ def main():
         if not met(result["effect"]):
             print("the goal, p99 under 1000 us, is not met")
             status = 1
+    if "classify" in options.what or not options.what:
+        result["classify"] = classify_all([options.rules] if options.rules else rule_files(), teller(options))
+        text.append(classify_table(result["classify"]))
+        print(text[-1], flush=True)
     if "contests" in options.what or not options.what:
         result["contests"] = run_contests(options)
         text.append(contest_tables(result["contests"]))
