@@ -11,7 +11,18 @@
 /* Of one VM. */
 #define FILTERS_MAX 65536
 
-enum { REGISTER, ADD, DELETE, SHOW_I, SHOW_M, SHOW_T, VERBS };
+enum {
+	REGISTER,
+	ADD,
+	DELETE,
+	SHOW_I,
+	SHOW_M,
+	SHOW_T,
+	RULE, /* the first of enum fw_rule_verb */
+	VERBS = RULE + FW_RULE_SHOW + 1
+};
+
+#define SIDE_AND_NUMBER "MAC {in|out} NUMBER"
 
 static const struct msh_stage_verb verbs[VERBS] = {
 	[REGISTER] = {"R F", "MAC IP", "register a middlebox for firewall filters", 2, 2},
@@ -23,6 +34,23 @@ static const struct msh_stage_verb verbs[VERBS] = {
 	[SHOW_I] = {"I", "MAC", "list the filters on IP fields", 1, 1},
 	[SHOW_M] = {"M", "MAC", "list the filters on Ethernet fields", 1, 1},
 	[SHOW_T] = {"T", "MAC", "list the filters on transport fields", 1, 1},
+	[RULE + FW_RULE_ADD] = {"rule add",
+		SIDE_AND_NUMBER " {allow|drop|reject|vm} [WORD VALUE]...",
+		"of the rules that match a packet for the MAC (in) or from it (out), the lowest "
+		"NUMBER decides. WORD: from, to, proto, sport, dport, flags, icmp, tos, vlan, "
+		"type, smac, dmac, state",
+		4, 4 + 2 * FW_WORDS},
+	[RULE + FW_RULE_DEL] = {"rule del", SIDE_AND_NUMBER, "remove one rule", 3, 3},
+	[RULE + FW_RULE_DEFAULT] = {"rule default", "MAC {in|out} {allow|drop|reject|vm}",
+		"what becomes of a packet that no rule matches (allow)", 3, 3},
+	[RULE + FW_RULE_BEGIN] = {"rule begin", "MAC",
+		"begin a new set of rules, which `rule add` and `rule del` change from now on", 1,
+		1},
+	[RULE + FW_RULE_COMMIT] = {"rule commit", "MAC",
+		"put the new set in the place of the old one, all at once", 1, 1},
+	[RULE + FW_RULE_ABORT] = {"rule abort", "MAC", "forget the new set", 1, 1},
+	[RULE + FW_RULE_SHOW] = {"rule show", "MAC [in|out]",
+		"list the rules in force with their counters", 1, 2},
 };
 
 static int
@@ -213,6 +241,9 @@ fw_apply(const void *instance, unsigned int verb, int argc, char *const *argv,
 					 : MSH_LAYER_T,
 			answer);
 
+	if (verb >= RULE)
+		return msh_fw_rule_verb(old, at, verb - RULE, argc - 1, argv + 1, answer, result);
+
 	int rc = msh_filter_parse(&spec, argc - 1, argv + 1, verb == DELETE, answer);
 	if (rc < 0)
 		return rc;
@@ -243,13 +274,14 @@ fw_cancel(const void *instance, const struct rte_ether_addr *mac, const void **r
 
 const struct msh_stage msh_stage_firewall = {
 	.name = "firewall",
-	.help = "drops what matches the filters of a middlebox, before it reaches the VM",
+	.help = "drops what the filters and rules of a middlebox say",
 	.verbs = verbs,
 	.verb_count = VERBS,
 	.apply = fw_apply,
 	.cancel = fw_cancel,
 	.destroy = msh_fw_destroy,
 	.classify = msh_fw_classify,
+	.reads = msh_fw_reads,
 	.dump = msh_fw_dump,
 	.show = msh_fw_show,
 };

@@ -13,6 +13,8 @@ msh_fw_box_unref(struct msh_fw_box *box)
 	for (unsigned int kind = 0; kind < MSH_FILTER_KINDS; kind++)
 		for (unsigned int value = 0; value < MSH_FILTER_VALUES; value++)
 			msh_set_unref(box->set[kind][value]);
+	fw_rules_unref(box->rules);
+	fw_rules_unref(box->pending);
 	free(box);
 }
 
@@ -29,6 +31,10 @@ msh_fw_box_copy(const struct msh_fw_box *old)
 	for (unsigned int kind = 0; kind < MSH_FILTER_KINDS; kind++)
 		for (unsigned int value = 0; value < MSH_FILTER_VALUES; value++)
 			msh_set_ref(box->set[kind][value]);
+	if (box->rules != NULL)
+		box->rules->refs++;
+	if (box->pending != NULL)
+		box->pending->refs++;
 	return box;
 }
 

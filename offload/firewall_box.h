@@ -4,6 +4,7 @@
 /* An instance of the firewall stage: the filters of one VM, as workers search them. */
 
 #include "firewall_filter.h"
+#include "firewall_rules.h"
 #include "stage.h"
 
 /* A middlebox, by the MAC that it is registered with. */
@@ -16,6 +17,9 @@ struct msh_fw_box {
 	 * which. Looking into each of them is tuple space search: at most 48 probes, however many
 	 * filters there are. */
 	uint16_t used[MSH_FILTER_KINDS];
+	uint8_t fallback[FW_SIDES]; /* enum fw_verdict, of what no rule decides */
+	struct fw_rules *rules;     /* NULL: none */
+	struct fw_rules *pending;   /* begun and not committed: control lcore only */
 	struct msh_set *set[MSH_FILTER_KINDS][MSH_FILTER_VALUES];
 };
 
@@ -59,8 +63,32 @@ struct msh_fw *msh_fw_without_box(const struct msh_fw *old, uint32_t at);
 /* Answer a table of the filters of one layer. 0, or the negative status. */
 int msh_fw_list(const struct msh_fw_box *box, enum msh_layer layer, struct msh_answer *answer);
 
+enum fw_rule_verb {
+	FW_RULE_ADD,
+	FW_RULE_DEL,
+	FW_RULE_DEFAULT,
+	FW_RULE_BEGIN,
+	FW_RULE_COMMIT,
+	FW_RULE_ABORT,
+	FW_RULE_SHOW
+};
+/* For the box at this index; arguments without its MAC. As struct msh_stage's apply. */
+int msh_fw_rule_verb(const struct msh_fw *old, uint32_t at, enum fw_rule_verb verb, int argc,
+	char *const *argv, struct msh_answer *answer, const void **result);
+/* Answer a table of the rules, of one side when argv names it. 0, or the negative status. */
+int msh_fw_rule_list(
+	const struct msh_fw_box *box, int argc, char *const *argv, struct msh_answer *answer);
+void msh_fw_rule_dump(
+	const struct msh_fw_box *box, const char *mac, msh_emit_line emit, void *context);
+
+/* Worker: decide on the packets of mask by the rules of a box that has some. */
+void msh_fw_rules_judge(
+	const struct msh_fw_box *box, enum fw_side side, struct msh_burst *burst, uint64_t mask);
+
 /* See struct msh_stage. */
 void msh_fw_destroy(const void *instance);
-void msh_fw_classify(const void *instance, struct msh_burst *burst, uint64_t mask);
+void msh_fw_classify(
+	const void *instance, enum msh_direction direction, struct msh_burst *burst, uint64_t mask);
+unsigned int msh_fw_reads(const void *instance, enum msh_direction direction);
 void msh_fw_dump(const void *instance, msh_emit_line emit, void *context);
 void msh_fw_show(const void *instance, json_t *rows);

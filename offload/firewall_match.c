@@ -154,30 +154,81 @@ match_box(const struct msh_fw *fw, const struct msh_fw_box *box, const struct ms
 	return hit;
 }
 
-/* A packet comes for the box with its destination MAC; what is sent to a group comes for every box.
- */
-static inline struct msh_filter *
-match(const struct msh_fw *fw, const struct msh_packet *p)
+/* The packets that come for the box: to its MAC, or to a group. Or those that come from it. */
+static inline uint64_t
+packets_of(const struct msh_fw *fw, uint32_t box, enum msh_direction direction,
+	const struct msh_burst *burst, uint64_t mask)
 {
-	const struct rte_ether_addr *destination = &msh_packet_ether(p)->dst_addr;
-	bool group = rte_is_multicast_ether_addr(destination);
-	uint64_t mac = msh_fw_mac_bits(destination);
-	struct msh_filter *hit = NULL;
+	uint64_t mine = 0;
 
-	for (uint32_t i = 0; i < fw->boxes && hit == NULL; i++)
-		if (group || fw->mac[i] == mac)
-			hit = match_box(fw, fw->box[i], p);
-	return hit;
+	MSH_FOREACH_BIT (i, mask) {
+		const struct rte_ether_hdr *ether = msh_packet_ether(&burst->packet[i]);
+		bool is_mine = direction == MSH_OUT
+				       ? msh_fw_mac_bits(&ether->src_addr) == fw->mac[box]
+				       : rte_is_multicast_ether_addr(&ether->dst_addr) ||
+						 msh_fw_mac_bits(&ether->dst_addr) == fw->mac[box];
+		mine |= (uint64_t)is_mine << i;
+	}
+	return mine;
+}
+
+/* Those of the packets that no filter drops. */
+static uint64_t
+filter(const struct msh_fw *fw, const struct msh_fw_box *box, struct msh_burst *burst,
+	uint64_t mask)
+{
+	uint64_t passed = mask;
+
+	if (box->filters == 0)
+		return mask;
+	MSH_FOREACH_BIT (i, mask) {
+		const struct msh_filter *hit = match_box(fw, box, &burst->packet[i]);
+		if (hit == NULL)
+			continue;
+		burst->verdict[i].action = MSH_DROP;
+		burst->verdict[i].reason = MSH_DROP_FIREWALL;
+		msh_verdict_tally(&burst->verdict[i], hit->tally);
+		passed &= ~(UINT64_C(1) << i);
+	}
+	return passed;
 }
 
 void
-msh_fw_classify(const void *instance, struct msh_burst *burst, uint64_t mask)
+msh_fw_classify(
+	const void *instance, enum msh_direction direction, struct msh_burst *burst, uint64_t mask)
 {
-	MSH_FOREACH_BIT (i, mask) {
-		const struct msh_filter *hit = match(instance, &burst->packet[i]);
-		if (hit == NULL)
-			continue;
-		burst->verdict[i] = (struct msh_verdict){
-			.action = MSH_DROP, .reason = MSH_DROP_FIREWALL, .tally = {hit->tally}};
+	const struct msh_fw *fw = instance;
+
+	for (uint32_t b = 0; b < fw->boxes && mask != 0; b++) {
+		const struct msh_fw_box *box = fw->box[b];
+		uint64_t mine = packets_of(fw, b, direction, burst, mask);
+		uint64_t passed = direction == MSH_IN ? filter(fw, box, burst, mine) : mine;
+		if (box->rules != NULL && passed != 0)
+			msh_fw_rules_judge(
+				box, direction == MSH_IN ? FW_IN : FW_OUT, burst, passed);
+		MSH_FOREACH_BIT (i, mine)
+			if (burst->verdict[i].action != MSH_DELIVER)
+				mask &= ~(UINT64_C(1) << i);
 	}
+}
+
+unsigned int
+msh_fw_reads(const void *instance, enum msh_direction direction)
+{
+	const struct msh_fw *fw = instance;
+	enum fw_side side = direction == MSH_IN ? FW_IN : FW_OUT;
+	unsigned int reads = direction == MSH_IN ? MSH_READS_SOME : 0;
+
+	for (uint32_t b = 0; b < fw->boxes; b++) {
+		const struct msh_fw_box *box = fw->box[b];
+		if (box->rules == NULL)
+			continue;
+		if (box->rules->side[side].count > 0 || box->fallback[side] != FW_ALLOW)
+			reads |= MSH_READS_SOME;
+		if (box->rules->side[side].reads_flags > 0)
+			reads |= MSH_READS_FLAGS;
+		if (box->rules->side[side].reads_state > 0)
+			reads |= MSH_READS_STATE;
+	}
+	return reads;
 }

@@ -87,6 +87,7 @@ dump_box(const struct msh_fw_box *box, msh_emit_line emit, void *context)
 		emit(context, line);
 	}
 	free(filters);
+	msh_fw_rule_dump(box, mac, emit, context);
 }
 
 void
@@ -113,10 +114,13 @@ box_row(const struct msh_fw_box *box)
 		sum.bytes += one.bytes;
 	}
 	free(filters);
-	return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I}", "stage", "firewall", "mac",
+	uint32_t rules = 0;
+	for (unsigned int side = 0; box->rules != NULL && side < FW_SIDES; side++)
+		rules += box->rules->side[side].count;
+	return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I}", "stage", "firewall", "mac",
 		msh_mac_text(&box->mac, mac), "ip", msh_ip_text(&box->ip, ip), "filters",
-		(json_int_t)box->filters, "packets", (json_int_t)sum.packets, "bytes",
-		(json_int_t)sum.bytes);
+		(json_int_t)box->filters, "rules", (json_int_t)rules, "packets",
+		(json_int_t)sum.packets, "bytes", (json_int_t)sum.bytes);
 }
 
 void

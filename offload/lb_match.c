@@ -20,7 +20,8 @@ service_of(const struct lb *lb, const struct msh_packet *p)
 }
 
 void
-lb_classify(const void *instance, struct msh_burst *burst, uint64_t mask)
+lb_classify(
+	const void *instance, enum msh_direction direction, struct msh_burst *burst, uint64_t mask)
 {
 	MSH_FOREACH_BIT (i, mask) {
 		const struct msh_packet *p = &burst->packet[i];
@@ -29,10 +30,11 @@ lb_classify(const void *instance, struct msh_burst *burst, uint64_t mask)
 		const struct lb_service *service = service_of(instance, p);
 		if (service == NULL)
 			continue;
-		if (service->known)
-			burst->verdict[i] = (struct msh_verdict){
-				.action = MSH_REDIRECT, .redirect = &service->redirect};
-		else
-			burst->verdict[i].tally[0] = service->tallies->unresolved;
+		if (service->known) {
+			burst->verdict[i].action = MSH_REDIRECT;
+			burst->verdict[i].redirect = &service->redirect;
+		} else {
+			msh_verdict_tally(&burst->verdict[i], service->tallies->unresolved);
+		}
 	}
 }

@@ -72,6 +72,7 @@ struct lb_service **lb_services(const struct lb *lb, size_t *count);
 /* See struct msh_stage. */
 int lb_cancel(const void *instance, const struct rte_ether_addr *mac, const void **result);
 void lb_destroy(const void *instance);
-void lb_classify(const void *instance, struct msh_burst *burst, uint64_t mask);
+void lb_classify(
+	const void *instance, enum msh_direction direction, struct msh_burst *burst, uint64_t mask);
 int lb_resolved(
 	const void *instance, rte_be32_t ip, const struct rte_ether_addr *mac, const void **result);

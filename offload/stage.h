@@ -11,6 +11,12 @@
 #include "command.h"
 #include "burst.h"
 
+enum msh_direction { MSH_IN, MSH_OUT, MSH_DIRECTIONS };
+
+#define MSH_READS_SOME 1u  /* anything that a flow's key has */
+#define MSH_READS_FLAGS 2u /* TCP flags, too */
+#define MSH_READS_STATE 4u /* burst->state[], too */
+
 /* A command that a stage understands. Its first argument is always the MAC that the middlebox is
  * registered with; the caller's right to that MAC was checked before. */
 struct msh_stage_verb {
@@ -47,11 +53,17 @@ struct msh_stage {
 	 */
 	void (*destroy)(const void *instance);
 
-	/* Write verdicts of the packets in mask, all about to be delivered to the VM's port, all
-	 * parsed. Verdicts are MSH_DELIVER on entry. They hold for all packets of the flow
-	 * (datapath/flow.h) until the next instance: nothing may depend on more of a packet than
-	 * its flow's key has. Worker: no system call, no lock, no allocation, no log. */
-	void (*classify)(const void *instance, struct msh_burst *burst, uint64_t mask);
+	/* Write verdicts of the packets in mask, all parsed, and all about to be delivered to the
+	 * VM's port (MSH_IN), or just come from it (MSH_OUT). Verdicts are MSH_DELIVER on entry.
+	 * They hold for all packets of the flow (datapath/flow.h) until the next instance: nothing
+	 * may depend on more of a packet than its flow's key has. Worker: no system call, no lock,
+	 * no allocation, no log. */
+	void (*classify)(const void *instance, enum msh_direction direction,
+		struct msh_burst *burst, uint64_t mask);
+
+	/* Optional. What the instance looks at, MSH_READS_*; 0: classify need not be called.
+	 * Without it: MSH_IN only, and no flags. */
+	unsigned int (*reads)(const void *instance, enum msh_direction direction);
 
 	/* Emit the commands that would make an equal instance. */
 	void (*dump)(const void *instance, msh_emit_line emit, void *context);

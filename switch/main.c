@@ -26,15 +26,16 @@
 #define HANDOFF_SIZE 4096
 #define NEIGHBORS_SIZE 256
 #define FLOWS_DEFAULT 262144
-#define FLOWS_MIN 1024
-#define FLOWS_MAX (1 << 28)
+#define CONNECTIONS_DEFAULT 131072
+#define TABLE_MIN 1024
+#define TABLE_MAX (1 << 28)
 
 static volatile sig_atomic_t stop;
 static struct msh_control control; /* large: not on the stack */
 
 struct options {
 	const char *config, *socket;
-	uint32_t flows;
+	uint32_t flows, connections;
 };
 
 static void
@@ -69,6 +70,8 @@ print_help(void)
 	     "  --flows N       remember the verdicts of N flows, 1024 to 268435456, at 68 bytes "
 	     "each\n"
 	     "                  (default 262144; rounded up to a power of two)\n"
+	     "  --connections N the same for connections of VMs with rules about their state,\n"
+	     "                  at 66 bytes each (default 131072)\n"
 	     "  --help          this text (`mshswitch --help` or after --)\n"
 	     "  --version       the version\n"
 	     "\n"
@@ -79,12 +82,12 @@ print_help(void)
 }
 
 static int
-parse_flows(const char *word, uint32_t *flows)
+parse_size(const char *word, uint32_t *size)
 {
 	uint64_t value;
-	if (msh_parse_number(word, FLOWS_MAX, &value) != 0 || value < FLOWS_MIN)
+	if (msh_parse_number(word, TABLE_MAX, &value) != 0 || value < TABLE_MIN)
 		return -EINVAL;
-	*flows = (uint32_t)value;
+	*size = (uint32_t)value;
 	return 0;
 }
 
@@ -96,6 +99,7 @@ parse_options(int argc, char **argv, struct options *options)
 		{"config", required_argument, NULL, 'c'},
 		{"socket", required_argument, NULL, 's'},
 		{"flows", required_argument, NULL, 'f'},
+		{"connections", required_argument, NULL, 'n'},
 		{"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, 'V'},
 		{0},
@@ -110,9 +114,12 @@ parse_options(int argc, char **argv, struct options *options)
 			options->socket = optarg;
 			break;
 		case 'f':
-			if (parse_flows(optarg, &options->flows) != 0)
-				return fail("--flows '%s' is no number from %u to %u", optarg,
-					FLOWS_MIN, FLOWS_MAX);
+		case 'n':
+			if (parse_size(optarg,
+				    option == 'f' ? &options->flows : &options->connections) != 0)
+				return fail("--%s '%s' is no number from %u to %u",
+					option == 'f' ? "flows" : "connections", optarg, TABLE_MIN,
+					TABLE_MAX);
 			break;
 		case 'h':
 			print_help();
@@ -149,6 +156,7 @@ make_worker(struct msh_datapath *dp, struct msh_worker *w, const struct msh_hash
 	w->txq = rte_zmalloc_socket(
 		"txq", MSH_PORTS_MAX * sizeof(*w->txq), RTE_CACHE_LINE_SIZE, node);
 	w->storm = rte_zmalloc_socket("storm", MSH_PORTS_MAX * sizeof(*w->storm), 0, node);
+	w->rejects = rte_zmalloc_socket("rejects", MSH_PORTS_MAX * sizeof(*w->rejects), 0, node);
 	w->poller = rte_zmalloc_socket("poller", sizeof(*w->poller), RTE_CACHE_LINE_SIZE, node);
 	w->back = msh_back_create(secret, node);
 	w->inject = make_ring(w, "inject", 0, sizeof(void *), HANDOFF_SIZE);
@@ -161,7 +169,7 @@ make_worker(struct msh_datapath *dp, struct msh_worker *w, const struct msh_hash
 	}
 	bool whole = w->counters != NULL && w->txq != NULL && w->back != NULL &&
 		     w->inject != NULL && w->neighbors != NULL && w->storm != NULL &&
-		     w->poller != NULL;
+		     w->rejects != NULL && w->poller != NULL;
 	return whole ? 0 : -ENOMEM;
 }
 
@@ -201,8 +209,9 @@ make_datapath(struct msh_datapath *dp, const struct options *options)
 	}
 	dp->fdb = msh_fdb_create();
 	dp->flows = msh_flow_create(options->flows);
-	if (dp->fdb == NULL || dp->flows == NULL || msh_tally_init(dp->worker_count) != 0 ||
-		msh_retire_init() != 0)
+	dp->connections = msh_conn_create(options->connections);
+	if (dp->fdb == NULL || dp->flows == NULL || dp->connections == NULL ||
+		msh_tally_init(dp->worker_count) != 0 || msh_retire_init() != 0)
 		return fail("not enough memory for the tables: give EAL more, as -m 256");
 	for (i = 0; i < dp->worker_count; i++)
 		if (make_worker(dp, &dp->worker[i], &secret) != 0)
@@ -253,7 +262,9 @@ run(const struct options *options)
 int
 main(int argc, char **argv)
 {
-	struct options options = {.socket = SOCKET_DEFAULT, .flows = FLOWS_DEFAULT};
+	struct options options = {.socket = SOCKET_DEFAULT,
+		.flows = FLOWS_DEFAULT,
+		.connections = CONNECTIONS_DEFAULT};
 	int eal = argc;
 	for (int i = 1; i < argc && eal == argc; i++)
 		if (strcmp(argv[i], "--") == 0)

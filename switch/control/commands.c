@@ -20,7 +20,7 @@ struct command {
 #define OPERATOR MSH_WHO_OPERATOR
 #define ANYONE (MSH_WHO_OPERATOR | MSH_WHO_VM)
 
-static msh_handler run_help, run_version, run_save;
+static msh_handler run_help, run_version, run_save, run_operator;
 
 static const struct command commands[] = {
 	{"port add",
@@ -73,6 +73,11 @@ static const struct command commands[] = {
 		1, 1, OPERATOR, msh_suppress},
 	{"X", "MAC", "Cancel all registrations of a MAC; nothing of them remains.", 1, 1, ANYONE,
 		msh_stage_cancel},
+	{"operator", "{X MAC | VERB OF A STAGE}",
+		"Run X or a stage's verb on rules of the operator: they are asked before the VM's "
+		"own, "
+		"and the VM can neither see nor change them.",
+		2, MSH_WORDS_MAX, OPERATOR, run_operator},
 	{"save", "", "Print the commands that make what is configured now.", 0, 0, OPERATOR,
 		run_save},
 	{"help", "[VERB]...", "Show the commands that you may give.", 0, 2, ANYONE, run_help},
@@ -107,17 +112,17 @@ check_arity(
 }
 
 static int
-run_stage_verb(struct msh_control *control, const struct msh_caller *caller,
-	const struct msh_words *words, struct msh_answer *answer)
+run_stage_verb(struct msh_control *control, const struct msh_caller *caller, int count,
+	char *const *word, struct msh_answer *answer)
 {
 	for (unsigned int s = 0; s < msh_stage_count; s++)
 		for (unsigned int v = 0; v < msh_stages[s]->verb_count; v++) {
 			const struct msh_stage_verb *verb = &msh_stages[s]->verbs[v];
-			int skip = match_name(verb->name, words->count, words->word);
+			int skip = match_name(verb->name, count, word);
 			if (skip == 0)
 				continue;
-			int argc = words->count - skip;
-			char *const *argv = words->word + skip;
+			int argc = count - skip;
+			char *const *argv = word + skip;
 			int rc = check_arity(
 				verb->name, verb->args, verb->min, verb->max, argc, answer);
 			return rc != 0 ? rc
@@ -184,7 +189,7 @@ msh_command_run(struct msh_control *control, const struct msh_caller *caller, co
 		return;
 	}
 	if (run_command(control, caller, &words, answer) == 1 &&
-		run_stage_verb(control, caller, &words, answer) == 1)
+		run_stage_verb(control, caller, words.count, words.word, answer) == 1)
 		refuse_unknown(&words, answer);
 }
 
@@ -228,6 +233,21 @@ run_help(struct msh_control *control, const struct msh_caller *caller, int argc,
 	if (json_array_size(answer->data) == 0)
 		return msh_answer_set(answer, MSH_NOTFOUND, "there is no command '%s'", argv[0]);
 	return 0;
+}
+
+static int
+run_operator(struct msh_control *control, const struct msh_caller *caller, int argc,
+	char *const *argv, struct msh_answer *answer)
+{
+	const struct msh_caller itself = {.who = caller->who, .for_itself = true};
+	if (strcmp(argv[0], "X") == 0)
+		return argc == 2 ? msh_stage_cancel(control, &itself, 1, argv + 1, answer)
+				 : msh_answer_set(answer, MSH_BAD,
+					   "operator X takes MAC, not %d arguments", argc - 1);
+	int rc = run_stage_verb(control, &itself, argc, argv, answer);
+	return rc != 1 ? rc
+		       : msh_answer_set(answer, MSH_BAD, "'%s %s' is no verb of a stage", argv[0],
+				 argv[1]);
 }
 
 static int

@@ -70,6 +70,35 @@ struct msh_vm_ip {
 	uint16_t address; /* index into the VM's addresses */
 };
 
+/* A VM has one instance of each stage that the operator has made, and one of its own. In the order
+ * of slots packets meet them: the operator's come first. */
+#define MSH_SLOTS_MAX (2 * MSH_STAGES_MAX)
+
+static inline unsigned int
+msh_slots(void)
+{
+	return 2 * msh_stage_count;
+}
+
+static inline bool
+msh_slot_is_operators(unsigned int slot)
+{
+	return slot < msh_stage_count;
+}
+
+/* Index into msh_stages. */
+static inline unsigned int
+msh_slot_index(unsigned int slot)
+{
+	return msh_slot_is_operators(slot) ? slot : slot - msh_stage_count;
+}
+
+static inline const struct msh_stage *
+msh_slot_stage(unsigned int slot)
+{
+	return msh_stages[msh_slot_index(slot)];
+}
+
 struct msh_vm {
 	uint16_t index; /* 0: free */
 	char name[MSH_NAME_MAX];
@@ -77,19 +106,21 @@ struct msh_vm {
 	struct msh_vm_address address[MSH_VM_MACS_MAX];
 	uint16_t ip_count; /* 0: it may use any address that is not another VM's */
 	struct msh_vm_ip ip[MSH_VM_IPS_MAX];
-	struct msh_region *region; /* NULL: none, or lost */
-	char *region_path;         /* NULL: none was asked for */
-	char *region_arguments;    /* as given, for `save` */
-	const char *region_lost;   /* why the region was given up, or NULL */
-	const void *instance[MSH_STAGES_MAX];
-	const struct msh_vm_stages *stages; /* published */
-	uint64_t commands, refused;         /* from its region */
+	struct msh_region *region;           /* NULL: none, or lost */
+	char *region_path;                   /* NULL: none was asked for */
+	char *region_arguments;              /* as given, for `save` */
+	const char *region_lost;             /* why the region was given up, or NULL */
+	const void *instance[MSH_SLOTS_MAX]; /* by slot */
+	uint32_t epoch;                      /* of its connections */
+	const struct msh_vm_stages *stages;  /* published */
+	uint64_t commands, refused;          /* from its region */
 };
 
 /* Who gave a command. */
 struct msh_caller {
 	enum msh_who who;
 	struct msh_vm *vm; /* of MSH_WHO_VM */
+	bool for_itself;   /* the operator, to its own instances of stages, not the VM's */
 };
 
 /* What a worker had done at the last whole second, to tell how busy it is now. */
@@ -191,17 +222,17 @@ void msh_vms_close(struct msh_control *control);
 /* stages.c: the verbs of the stages. `stage` and `verb`: indices. */
 int msh_stage_run(struct msh_control *control, const struct msh_caller *caller, unsigned int stage,
 	unsigned int verb, int argc, char *const *argv, struct msh_answer *answer);
-/* Put an instance in force for a VM. NULL: none. Retires the old one. */
+/* Put an instance in force for a VM. NULL: none. Retires the old one. 0 or -ENOMEM. */
 int msh_stage_install(
-	struct msh_control *control, struct msh_vm *vm, unsigned int stage, const void *instance);
+	struct msh_control *control, struct msh_vm *vm, unsigned int slot, const void *instance);
 /* Remove all of a VM's instances. */
 void msh_stages_clear(struct msh_control *control, struct msh_vm *vm);
 
-/* publish.c: both return 0, or -ENOMEM with the old version still in force. */
-/* Ports, VMs or their addresses changed. */
+/* publish.c */
+/* Ports, VMs or their addresses changed. 0, or -ENOMEM with the old version still in force. */
 int msh_publish_topology(struct msh_control *control);
-/* Stages of a VM changed: control->vm[].stages. */
-int msh_publish_stages(struct msh_control *control);
+/* Stages of a VM changed: control->vm[].stages. Takes `config`, all zero, for the new version. */
+void msh_publish_stages(struct msh_control *control, struct msh_config *config);
 /* Without workers: free what is in force. */
 void msh_publish_end(struct msh_control *control);
 

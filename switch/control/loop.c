@@ -58,6 +58,7 @@ run_second(struct msh_control *control, uint32_t second)
 	msh_ports_check_links(control);
 	sample_workers(control);
 	msh_queues_balance(control);
+	msh_conn_sweep(control->datapath.connections, second);
 }
 
 /* It works little and wants to be awake at once, also where it must share its core. Not a low nice

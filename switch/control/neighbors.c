@@ -62,9 +62,11 @@ msh_neighbors_ask(struct msh_control *control, bool refresh)
 {
 	struct asking a = {.control = control, .refresh = refresh};
 	for (unsigned int i = 1; i < MSH_VMS_MAX; i++)
-		for (unsigned int s = 0; control->vm[i].index != 0 && s < msh_stage_count; s++)
-			if (control->vm[i].instance[s] != NULL && msh_stages[s]->neighbors != NULL)
-				msh_stages[s]->neighbors(control->vm[i].instance[s], ask_one, &a);
+		for (unsigned int s = 0; control->vm[i].index != 0 && s < msh_slots(); s++)
+			if (control->vm[i].instance[s] != NULL &&
+				msh_slot_stage(s)->neighbors != NULL)
+				msh_slot_stage(s)->neighbors(
+					control->vm[i].instance[s], ask_one, &a);
 }
 
 static void
@@ -99,15 +101,16 @@ resolve(struct msh_control *control, const struct msh_neighbor_seen *seen)
 		/* A claim in another VLAN is none to this VM. */
 		if (vm->index == 0 || vlan_of(control, vm) != seen->vlan)
 			continue;
-		for (unsigned int s = 0; s < msh_stage_count; s++) {
+		for (unsigned int s = 0; s < msh_slots(); s++) {
 			const void *old = vm->instance[s];
 			const void *new = old;
-			if (old == NULL || msh_stages[s]->resolved == NULL ||
-				msh_stages[s]->resolved(old, seen->ip, &seen->mac, &new) != 0 ||
+			if (old == NULL || msh_slot_stage(s)->resolved == NULL ||
+				msh_slot_stage(s)->resolved(old, seen->ip, &seen->mac, &new) != 0 ||
 				new == old)
 				continue;
 			if (msh_stage_install(control, vm, s, new) != 0)
-				msh_stages[s]->destroy(new); /* seen again at the next refresh */
+				msh_slot_stage(s)->destroy(
+					new); /* seen again at the next refresh */
 			else
 				tell(vm, seen);
 		}

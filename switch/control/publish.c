@@ -147,9 +147,9 @@ fill_config(struct msh_config *config, const struct msh_control *control)
 		if (vm->index == 0)
 			continue;
 		config->stages[i] = vm->stages;
-		for (unsigned int s = 0; s < msh_stage_count; s++)
-			if (vm->instance[s] != NULL && msh_stages[s]->neighbors != NULL)
-				msh_stages[s]->neighbors(vm->instance[s], note_backend, config);
+		for (unsigned int s = 0; s < msh_slots(); s++)
+			if (vm->instance[s] != NULL && msh_slot_stage(s)->neighbors != NULL)
+				msh_slot_stage(s)->neighbors(vm->instance[s], note_backend, config);
 	}
 }
 
@@ -164,16 +164,12 @@ swap_config(struct msh_control *control, const struct msh_config *config)
 	return old;
 }
 
-int
-msh_publish_stages(struct msh_control *control)
+void
+msh_publish_stages(struct msh_control *control, struct msh_config *config)
 {
-	struct msh_config *config = calloc(1, sizeof(*config));
-	if (config == NULL)
-		return -ENOMEM;
 	config->topology = control->datapath.config->topology;
 	fill_config(config, control);
 	swap_config(control, config);
-	return 0;
 }
 
 int

@@ -15,6 +15,12 @@ emit_line(void *context, const char *line)
 }
 
 static void
+emit_operators_line(void *context, const char *line)
+{
+	fprintf(context, "operator %s\n", line);
+}
+
+static void
 save_vm(FILE *out, const struct msh_control *control, const struct msh_vm *vm)
 {
 	char mac[MSH_MAC_TEXT], ip[MSH_IP_TEXT];
@@ -28,9 +34,10 @@ save_vm(FILE *out, const struct msh_control *control, const struct msh_vm *vm)
 				fprintf(out, " ip %s", msh_ip_text(&vm->ip[j].ip, ip));
 	}
 	fprintf(out, "%s\n", vm->region_arguments);
-	for (unsigned int s = 0; s < msh_stage_count; s++)
+	for (unsigned int s = 0; s < msh_slots(); s++)
 		if (vm->instance[s] != NULL)
-			msh_stages[s]->dump(vm->instance[s], emit_line, out);
+			msh_slot_stage(s)->dump(vm->instance[s],
+				msh_slot_is_operators(s) ? emit_operators_line : emit_line, out);
 }
 
 static void

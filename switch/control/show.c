@@ -58,6 +58,7 @@ put_offload(const struct msh_control *control, const struct msh_vm *vm, json_t *
 	msh_put(row, "examined", examined);
 	msh_put(row, "dropped", dropped);
 	msh_put(row, "redirected", redirected);
+	msh_put(row, "connections", msh_conn_count(control->datapath.connections, vm->index));
 }
 
 static json_t *
@@ -125,7 +126,8 @@ stage_summary(const struct msh_control *control)
 			packets += control->datapath.worker[w].stage_packets[s];
 		}
 		for (unsigned int i = 1; i < MSH_VMS_MAX; i++)
-			vms += control->vm[i].instance[s] != NULL;
+			vms += control->vm[i].instance[s] != NULL ||
+			       control->vm[i].instance[msh_stage_count + s] != NULL;
 		json_t *row = json_object();
 		json_object_set_new(row, "stage", json_string(msh_stages[s]->name));
 		msh_put(row, "vms", vms);
@@ -135,6 +137,20 @@ stage_summary(const struct msh_control *control)
 		json_array_append_new(rows, row);
 	}
 	return rows;
+}
+
+/* The operator's only where there are some. */
+static void
+put_slot(json_t *data, unsigned int slot, json_t *rows)
+{
+	char key[64];
+	bool operators = msh_slot_is_operators(slot);
+	snprintf(
+		key, sizeof(key), "%s%s", operators ? "operator " : "", msh_slot_stage(slot)->name);
+	if (operators && json_array_size(rows) == 0)
+		json_decref(rows);
+	else
+		json_object_set_new(data, key, rows);
 }
 
 int
@@ -147,13 +163,13 @@ msh_stage_show(struct msh_control *control, const struct msh_caller *caller, int
 	answer->data = json_object();
 	if (only == NULL)
 		json_object_set_new(answer->data, "stages", stage_summary(control));
-	for (unsigned int s = 0; s < msh_stage_count; s++) {
+	for (unsigned int s = 0; s < msh_slots(); s++) {
 		json_t *rows = json_array();
 		for (unsigned int i = 1; i < MSH_VMS_MAX; i++)
 			if (control->vm[i].instance[s] != NULL &&
 				(only == NULL || only == &control->vm[i]))
-				msh_stages[s]->show(control->vm[i].instance[s], rows);
-		json_object_set_new(answer->data, msh_stages[s]->name, rows);
+				msh_slot_stage(s)->show(control->vm[i].instance[s], rows);
+		put_slot(answer->data, s, rows);
 	}
 	return 0;
 }

@@ -23,66 +23,116 @@ destroy_instance(void *thing)
 	free(r);
 }
 
-/* What workers see of a VM; *result is NULL when it has no instance. */
-static int
-list_stages(
-	struct msh_control *control, const struct msh_vm *vm, const struct msh_vm_stages **result)
+/* What it takes to put an instance in force, made before it is known which: then nothing can fail
+ * that a command has begun. */
+struct swap {
+	struct msh_vm_stages *list;
+	struct msh_config *config;
+	struct retired_instance *retired;
+};
+
+static void
+discard(struct swap *swap)
 {
-	struct msh_vm_stages *list = calloc(1, sizeof(*list));
-	if (list == NULL)
-		return -ENOMEM;
-	list->generation = ++control->generations;
-	for (uint16_t s = 0; s < msh_stage_count; s++) {
-		if (vm->instance[s] == NULL)
+	free(swap->list);
+	free(swap->config);
+	free(swap->retired);
+}
+
+static int
+prepare(struct swap *swap)
+{
+	*swap = (struct swap){.list = calloc(1, sizeof(*swap->list)),
+		.config = calloc(1, sizeof(*swap->config)),
+		.retired = malloc(sizeof(*swap->retired))};
+	if (swap->list != NULL && swap->config != NULL && swap->retired != NULL)
+		return 0;
+	discard(swap);
+	return -ENOMEM;
+}
+
+static unsigned int
+reads(const struct msh_stage *stage, const void *instance, enum msh_direction direction)
+{
+	if (stage->reads != NULL)
+		return stage->reads(instance, direction);
+	return direction == MSH_IN ? MSH_READS_SOME : 0;
+}
+
+static void
+add_steps(struct msh_steps *steps, const struct msh_vm *vm, enum msh_direction direction)
+{
+	for (unsigned int s = 0; s < msh_slots(); s++) {
+		const void *instance = vm->instance[s];
+		unsigned int what =
+			instance != NULL ? reads(msh_slot_stage(s), instance, direction) : 0;
+		if (what == 0)
 			continue;
-		list->step[list->count].stage = s;
-		list->step[list->count++].instance = vm->instance[s];
+		steps->step[steps->count].stage = (uint16_t)msh_slot_index(s);
+		steps->step[steps->count++].instance = instance;
+		steps->reads_flags |= (what & MSH_READS_FLAGS) != 0;
+		steps->reads_state |= (what & MSH_READS_STATE) != 0;
+	}
+}
+
+/* What workers see of a VM, in `list`; NULL when it has no instance. */
+static struct msh_vm_stages *
+list_stages(struct msh_control *control, const struct msh_vm *vm, struct msh_vm_stages *list)
+{
+	bool any = false;
+	for (unsigned int s = 0; s < msh_slots(); s++)
+		any |= vm->instance[s] != NULL;
+	if (!any) {
+		free(list);
+		return NULL;
+	}
+	list->generation = ++control->generations;
+	list->epoch = vm->epoch;
+	for (enum msh_direction d = 0; d < MSH_DIRECTIONS; d++) {
+		add_steps(&list->side[d], vm, d);
+		list->tracks |= list->side[d].reads_state;
 	}
 	for (; list->mac_count < vm->address_count; list->mac_count++) {
 		list->mac[list->mac_count].mac = vm->address[list->mac_count].mac;
 		list->mac[list->mac_count].epoch = vm->address[list->mac_count].epoch;
 	}
-	if (list->count == 0) {
-		free(list);
-		list = NULL;
-	}
-	*result = list;
-	return 0;
+	return list;
+}
+
+/* Put an instance in force for a VM. NULL: none. Retires the old one. */
+static void
+install(struct msh_control *control, struct msh_vm *vm, unsigned int slot, const void *instance,
+	struct swap *swap)
+{
+	const struct msh_vm_stages *old_list = vm->stages;
+	const void *old = vm->instance[slot];
+	vm->instance[slot] = instance;
+	vm->stages = list_stages(control, vm, swap->list);
+	msh_publish_stages(control, swap->config);
+	if (old_list != NULL)
+		msh_retire(free, (void *)(uintptr_t)old_list);
+	*swap->retired = (struct retired_instance){.stage = msh_slot_stage(slot), .instance = old};
+	if (old != NULL)
+		msh_retire(destroy_instance, swap->retired);
+	else
+		free(swap->retired);
 }
 
 int
 msh_stage_install(
-	struct msh_control *control, struct msh_vm *vm, unsigned int stage, const void *instance)
+	struct msh_control *control, struct msh_vm *vm, unsigned int slot, const void *instance)
 {
-	const struct msh_vm_stages *old_list = vm->stages;
-	const void *old = vm->instance[stage];
-	struct retired_instance *retired = malloc(sizeof(*retired));
-	vm->instance[stage] = instance;
-	if (retired == NULL || list_stages(control, vm, &vm->stages) != 0)
-		goto undo;
-	if (msh_publish_stages(control) != 0) {
-		free((void *)(uintptr_t)vm->stages);
-		goto undo;
-	}
-	if (old_list != NULL)
-		msh_retire(free, (void *)(uintptr_t)old_list);
-	*retired = (struct retired_instance){.stage = msh_stages[stage], .instance = old};
-	if (old != NULL)
-		msh_retire(destroy_instance, retired);
-	else
-		free(retired);
+	struct swap swap;
+	if (prepare(&swap) != 0)
+		return -ENOMEM;
+	install(control, vm, slot, instance, &swap);
 	return 0;
-undo:
-	free(retired);
-	vm->instance[stage] = old;
-	vm->stages = old_list;
-	return -ENOMEM;
 }
 
 void
 msh_stages_clear(struct msh_control *control, struct msh_vm *vm)
 {
-	for (unsigned int s = 0; s < msh_stage_count; s++)
+	for (unsigned int s = 0; s < msh_slots(); s++)
 		if (vm->instance[s] != NULL)
 			msh_stage_install(control, vm, s, NULL);
 }
@@ -116,16 +166,18 @@ msh_stage_run(struct msh_control *control, const struct msh_caller *caller, unsi
 	struct msh_vm *vm = authorise(control, caller, argv[0], &mac, answer);
 	if (vm == NULL)
 		return -(int)answer->status;
-	const void *old = vm->instance[stage];
+	unsigned int slot = caller->for_itself ? stage : msh_stage_count + stage;
+	const void *old = vm->instance[slot];
 	const void *new = old;
-	int rc = msh_stages[stage]->apply(old, verb, argc, argv, answer, &new);
-	if (rc != 0 || new == old)
-		return rc;
-	if (msh_stage_install(control, vm, stage, new) != 0) {
-		if (new != NULL)
-			msh_stages[stage]->destroy(new);
+	struct swap swap;
+	if (prepare(&swap) != 0)
 		return msh_answer_set(answer, MSH_FAILED, "vm %s: out of memory", vm->name);
+	int rc = msh_stages[stage]->apply(old, verb, argc, argv, answer, &new);
+	if (rc != 0 || new == old) {
+		discard(&swap);
+		return rc;
 	}
+	install(control, vm, slot, new, &swap);
 	if (msh_stages[stage]->neighbors != NULL)
 		msh_neighbors_ask(control, false);
 	return 0;
@@ -141,13 +193,16 @@ msh_stage_cancel(struct msh_control *control, const struct msh_caller *caller, i
 	bool found = false;
 	if (vm == NULL)
 		return -(int)answer->status;
+	vm->epoch = ++control->last_epoch; /* so are its connections */
 	for (uint16_t i = 0; i < vm->address_count; i++)
 		if (rte_is_same_ether_addr(&vm->address[i].mac, &mac))
 			vm->address[i].epoch = ++control->last_epoch; /* its flows are forgotten */
-	for (unsigned int s = 0; s < msh_stage_count; s++) {
+	for (unsigned int s = 0; s < msh_slots(); s++) {
 		const void *old = vm->instance[s];
 		const void *new = old;
-		int rc = old != NULL ? msh_stages[s]->cancel(old, &mac, &new) : -ENOENT;
+		if (msh_slot_is_operators(s) != caller->for_itself)
+			continue;
+		int rc = old != NULL ? msh_slot_stage(s)->cancel(old, &mac, &new) : -ENOENT;
 		if (rc == -ENOENT)
 			continue;
 		if (rc != 0 || msh_stage_install(control, vm, s, new) != 0)

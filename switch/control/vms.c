@@ -209,9 +209,9 @@ msh_vms_close(struct msh_control *control)
 		struct msh_vm *vm = &control->vm[i];
 		if (vm->index == 0)
 			continue;
-		for (unsigned int s = 0; s < msh_stage_count; s++)
+		for (unsigned int s = 0; s < msh_slots(); s++)
 			if (vm->instance[s] != NULL)
-				msh_stages[s]->destroy(vm->instance[s]);
+				msh_slot_stage(s)->destroy(vm->instance[s]);
 		free((void *)(uintptr_t)vm->stages);
 		if (vm->region != NULL)
 			msh_region_close(

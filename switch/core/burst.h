@@ -9,6 +9,8 @@
 enum msh_action {
 	MSH_DELIVER = 0, /* to the VM, as the switch found it */
 	MSH_DROP,        /* `reason` says why */
+	MSH_REJECT,      /* the same, and its sender is told */
+	MSH_TO_VM,       /* to the VM, and no later stage is asked */
 	MSH_REDIRECT,    /* to another host, rewritten as `redirect` says */
 };
 
@@ -39,6 +41,8 @@ struct msh_burst {
 	struct msh_packet packet[MSH_BURST_MAX];
 	struct msh_verdict verdict[MSH_BURST_MAX];
 	uint64_t flow[MSH_BURST_MAX]; /* their flows, as flow.h has it */
+	uint8_t state[MSH_BURST_MAX]; /* enum msh_track_verdict, where a VM has rules about
+					 connections */
 	uint16_t out[MSH_BURST_MAX];  /* index of the port to leave by */
 };
 
@@ -47,6 +51,17 @@ struct msh_burst {
 	for (uint64_t i##_left = (mask), i = 0;                              \
 		i##_left && (i = (uint64_t)__builtin_ctzll(i##_left), true); \
 		i##_left &= i##_left - 1)
+
+/* Have packets of this verdict counted. What finds no room is not: so many rules do not decide. */
+static inline void
+msh_verdict_tally(struct msh_verdict *v, uint32_t tally)
+{
+	for (unsigned int t = 0; t < MSH_VERDICT_TALLIES; t++)
+		if (v->tally[t] == 0) {
+			v->tally[t] = tally;
+			return;
+		}
+}
 
 /* Count a packet at the rules that decided on it. Worker. */
 static inline void

@@ -10,6 +10,7 @@
 #define IPV4_MORE 0x2000
 #define IPV6_OFFSET_MASK 0xfff8
 #define IPV6_MORE 0x0001
+#define TCP_FLAGS 13 /* offset; RFC 9293 3.1 */
 
 /* A frame in the hands of the parser. `end` is the first offset that may not be read: of the first
  * segment, and once the IP header is known also of the datagram, so that Ethernet padding is never
@@ -62,7 +63,7 @@ parse_tags(struct msh_packet *p, const struct frame *f)
 	return offset;
 }
 
-static void
+static inline void
 parse_transport(struct msh_packet *p, const struct frame *f, uint32_t offset)
 {
 	if (!holds(f, offset, 1) || offset > UINT16_MAX)
@@ -76,7 +77,7 @@ parse_transport(struct msh_packet *p, const struct frame *f, uint32_t offset)
 }
 
 /* RFC 791 3.1 */
-static void
+static inline void
 parse_ipv4(struct msh_packet *p, struct frame *f, uint32_t l3)
 {
 	if (!holds(f, l3, sizeof(struct rte_ipv4_hdr)) || f->data[l3] >> 4 != 4)
@@ -206,4 +207,27 @@ msh_packet_parse_quoted(struct msh_packet *p, const struct msh_packet *error, ui
 		parse_ipv4(p, &f, offset);
 	else
 		parse_ipv6(p, &f, offset);
+}
+
+/* Bytes behind the IP header that are in the first segment, and in the datagram. */
+static uint32_t
+transport_bytes(const struct msh_packet *p)
+{
+	return RTE_MIN((uint32_t)rte_pktmbuf_data_len(p->mbuf), msh_packet_end(p)) - p->l4;
+}
+
+bool
+msh_packet_info(const struct msh_packet *p, uint16_t *info)
+{
+	if (p->l4 == 0)
+		return false;
+	const uint8_t *header = rte_pktmbuf_mtod_offset(p->mbuf, const uint8_t *, p->l4);
+	if (p->proto == IPPROTO_TCP && transport_bytes(p) > TCP_FLAGS)
+		*info = (uint16_t)(header[TCP_FLAGS] << 8);
+	else if ((p->proto == IPPROTO_ICMP || p->proto == IPPROTO_ICMPV6) &&
+		 transport_bytes(p) >= 2)
+		*info = (uint16_t)(header[0] << 8 | header[1]);
+	else
+		return false;
+	return true;
 }

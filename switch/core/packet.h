@@ -78,3 +78,7 @@ void msh_packet_parse(struct msh_packet *p, struct rte_mbuf *m);
 /* Fill *p from the IP packet that the ICMP error `error` quotes, which is at this offset of the
  * same frame, of the same IP version, and may be cut short. */
 void msh_packet_parse_quoted(struct msh_packet *p, const struct msh_packet *error, uint32_t offset);
+
+/* TCP's flags in the upper byte, or type and code of ICMP. False: the packet has neither, or not
+ * all of it is there. */
+bool msh_packet_info(const struct msh_packet *p, uint16_t *info);

@@ -48,16 +48,22 @@ struct msh_topology {
 /* The stages that a VM's instances are of, in the order of the registry. */
 struct msh_vm_stages {
 	uint32_t generation; /* no VM's earlier stages had it */
-	uint16_t count, mac_count;
+	uint32_t epoch;      /* of its connections */
+	bool tracks;         /* a stage looks at connections: both directions are followed */
+	uint16_t mac_count;
 	/* Remembered flows of a MAC count only if they carry its epoch. */
 	struct {
 		struct rte_ether_addr mac;
 		uint32_t epoch;
 	} mac[MSH_VM_MACS_MAX];
-	struct {
-		uint16_t stage; /* index into msh_stages */
-		const void *instance;
-	} step[MSH_STAGES_MAX];
+	struct msh_steps {
+		uint16_t count;
+		bool reads_flags, reads_state; /* any of them looks at TCP flags, connections */
+		struct {
+			uint16_t stage; /* index into msh_stages */
+			const void *instance;
+		} step[2 * MSH_STAGES_MAX]; /* the operator's and the VM's */
+	} side[MSH_DIRECTIONS];
 };
 
 struct msh_config {

@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 
-/* The last steps of packets bound for one port: flow table or stages of the VM behind it, and what
- * the verdicts ask for. */
+/* Flow table or stages of the VM that packets come from, and of the one that they are bound for;
+ * and what the verdicts ask for. */
 
 #include "worker.h"
+
+/* Those of the packets of `mask`, all of which came by the burst's port, that the VM behind it lets
+ * go; the others are dropped. */
+uint64_t msh_leave(struct msh_worker *worker, const struct msh_config *config,
+	struct msh_burst *burst, uint64_t mask);
 
 /* Deliver the packets of `mask`, all bound for one port. Returns the mask of those that were
  * redirected: rewritten, and without a way yet. */

@@ -5,23 +5,18 @@
 #include <rte_cycles.h>
 #include <rte_malloc.h>
 #include <rte_prefetch.h>
-#include <rte_random.h>
 #include <string.h>
 
-#define WAYS 8
-#define LANES UINT64_C(0x0001000100010001)
+#include "nh.h"
+#include "tags.h"
+
 #define NOBODY UINT32_MAX /* no entry has this index */
 #define PORTS_BYTES 4
 #define IPV4_FRAGMENT 0x3fff /* offset, and more to come */
 #define COMMON (UINT64_C(1) << 63)
+#define INFO (UINT64_C(1) << 48)
+static_assert(MSH_VMS_MAX <= 1 << 12, "VMs have 12 bits of a key");
 #define LUCKY 16 /* of so many newcomers one takes the place of a flow in use */
-
-/* Tags of a bucket's entries, 0: free. They say which entry to look at, so that a lookup reads two
- * cache lines, both prefetched. */
-union tags {
-	uint16_t way[WAYS];
-	uint64_t word[WAYS / 4];
-};
 
 /* Whoever writes makes sequence odd, and even again; a reader that saw it change saw nothing. */
 struct entry {
@@ -32,11 +27,10 @@ struct entry {
 } __rte_cache_aligned;
 static_assert(sizeof(struct entry) == 64, "a cache line");
 
-#define KEY_WORDS 8
 struct msh_flow_table {
-	uint64_t secret[KEY_WORDS + 2];
+	struct msh_nh nh;
 	uint32_t buckets; /* a power of two */
-	union tags *tags;
+	union msh_tags *tags;
 	struct entry *entry;
 };
 
@@ -46,12 +40,11 @@ msh_flow_create(uint32_t flows)
 	struct msh_flow_table *t = rte_zmalloc("flow table", sizeof(*t), 0);
 	if (t == NULL)
 		return NULL;
-	t->buckets = rte_align32pow2(flows) / WAYS;
-	for (unsigned int i = 0; i < RTE_DIM(t->secret); i++)
-		t->secret[i] = rte_rand();
+	t->buckets = rte_align32pow2(flows) / MSH_WAYS;
+	msh_nh_init(&t->nh);
 	t->tags = rte_zmalloc("flow tags", t->buckets * sizeof(*t->tags), RTE_CACHE_LINE_SIZE);
 	t->entry = rte_zmalloc(
-		"flows", (size_t)t->buckets * WAYS * sizeof(*t->entry), RTE_CACHE_LINE_SIZE);
+		"flows", (size_t)t->buckets * MSH_WAYS * sizeof(*t->entry), RTE_CACHE_LINE_SIZE);
 	if (t->tags != NULL && t->entry != NULL)
 		return t;
 	msh_flow_free(t);
@@ -89,7 +82,7 @@ is_common(const struct rte_mbuf *m)
 /* The words that make a flow, as they lie in the frame: MACs, EtherType, type of service,
  * addresses, ports. */
 static inline void
-read_common(const struct rte_mbuf *m, uint16_t vm, uint64_t word[KEY_WORDS])
+read_common(const struct rte_mbuf *m, uint64_t scope, uint64_t word[MSH_NH_WORDS])
 {
 	const uint8_t *frame = rte_pktmbuf_mtod(m, const uint8_t *);
 	const struct rte_ipv4_hdr *ip =
@@ -98,12 +91,12 @@ read_common(const struct rte_mbuf *m, uint16_t vm, uint64_t word[KEY_WORDS])
 	memcpy(&word[0], frame, 2 * sizeof(word[0]));
 	memcpy(&word[2], &ip->src_addr, sizeof(word[2]));
 	memcpy(&ports, ip + 1, sizeof(ports));
-	word[3] = COMMON | (uint64_t)vm << 40 | (uint64_t)ip->next_proto_id << 32 | ports;
+	word[3] = COMMON | scope | (uint64_t)ip->next_proto_id << 32 | ports;
 }
 
 /* The same for any parsed packet; never equal to those. Returns how many. */
 static unsigned int
-read_any(const struct msh_packet *p, uint16_t vm, uint64_t word[KEY_WORDS])
+read_any(const struct msh_packet *p, uint64_t scope, bool flags, uint64_t word[MSH_NH_WORDS])
 {
 	const uint8_t *frame = rte_pktmbuf_mtod(p->mbuf, const uint8_t *);
 	uint32_t source;
@@ -112,8 +105,10 @@ read_any(const struct msh_packet *p, uint16_t vm, uint64_t word[KEY_WORDS])
 	word[1] = source | (uint64_t)p->ether_type << 32 | (uint64_t)p->tci << 48;
 	word[2] = (uint64_t)p->ip_version << 16 | (uint64_t)p->tos << 8 | p->tagged << 2 |
 		  p->fragment << 1 | p->has_ports;
-	word[3] =
-		(uint64_t)vm << 40 | (uint64_t)p->proto << 32 | (uint64_t)p->dport << 16 | p->sport;
+	word[3] = scope | (uint64_t)p->proto << 32 | (uint64_t)p->dport << 16 | p->sport;
+	uint16_t info;
+	if ((flags || p->proto != IPPROTO_TCP) && msh_packet_info(p, &info))
+		word[2] |= (uint64_t)info << 32 | INFO;
 	if (p->ip_version == 0)
 		return 4;
 	if (p->ip_version == 4) {
@@ -125,29 +120,19 @@ read_any(const struct msh_packet *p, uint16_t vm, uint64_t word[KEY_WORDS])
 	return 8;
 }
 
-/* NH (Black et al., "UMAC", 1999) with words of 64 bits, folded: two keys collide with a chance of
- * about 2^-64, whoever chose them. */
 static inline uint64_t
-hash_key(const struct msh_flow_table *t, const uint64_t *word, unsigned int words)
+print_of(const struct msh_flow_table *t, const struct msh_flow_scope *scope, struct msh_packet *p,
+	uint8_t state)
 {
-	const uint64_t *secret = t->secret;
-	__uint128_t sum = words;
-	for (unsigned int i = 0; i < words; i += 2)
-		sum += (__uint128_t)(word[i] + secret[i]) * (word[i + 1] + secret[i + 1]);
-	return msh_fold64(
-		(uint64_t)sum ^ secret[KEY_WORDS], (uint64_t)(sum >> 64) ^ secret[KEY_WORDS + 1]);
-}
-
-static inline uint64_t
-print_of(const struct msh_flow_table *t, uint16_t vm, struct msh_packet *p)
-{
-	uint64_t word[KEY_WORDS];
-	if (likely(is_common(p->mbuf))) {
-		read_common(p->mbuf, vm, word);
-		return hash_key(t, word, 4);
+	uint64_t word[MSH_NH_WORDS];
+	uint64_t whose =
+		(uint64_t)scope->vm << 40 | (uint64_t)scope->out << 52 | (uint64_t)state << 53;
+	if (likely(!scope->flags && is_common(p->mbuf))) {
+		read_common(p->mbuf, whose, word);
+		return msh_nh(&t->nh, word, 4);
 	}
 	msh_packet_parse(p, p->mbuf);
-	return hash_key(t, word, read_any(p, vm, word));
+	return msh_nh(&t->nh, word, read_any(p, whose, scope->flags, word));
 }
 
 static inline uint32_t
@@ -156,36 +141,10 @@ bucket_of(const struct msh_flow_table *t, uint64_t print)
 	return (uint32_t)print & (t->buckets - 1);
 }
 
-static inline uint16_t
-tag_of(uint64_t print)
-{
-	return (uint16_t)(print >> 48 | 1);
-}
-
-/* Which ways of a bucket have the tag, as bits for way_of. A way above one that has it may be among
- * them wrongly: its entry tells. */
-static inline uint64_t
-ways_with(const union tags *tags, uint16_t tag)
-{
-	uint64_t found = 0;
-	for (unsigned int half = 0; half < WAYS / 4; half++) {
-		uint64_t x = __atomic_load_n(&tags->word[half], __ATOMIC_RELAXED) ^ (tag * LANES);
-		found |= ((x - LANES) & ~x & (LANES << 15)) >> (15 - half);
-	}
-	return found;
-}
-
-static inline uint32_t
-way_of(uint64_t ways)
-{
-	uint32_t bit = (uint32_t)__builtin_ctzll(ways);
-	return bit % 16 * 4 + bit / 16;
-}
-
 static inline struct entry *
 entry_of(const struct msh_flow_table *t, uint64_t print, uint64_t ways)
 {
-	return &t->entry[bucket_of(t, print) * WAYS + way_of(ways)];
+	return &t->entry[bucket_of(t, print) * MSH_WAYS + msh_way_of(ways)];
 }
 
 /* Copy out the verdict, if the entry is this flow's and holds. */
@@ -221,12 +180,13 @@ msh_flow_find(struct msh_flow_table *t, const struct msh_flow_scope *scope, stru
 {
 	uint64_t ways[MSH_BURST_MAX], found = 0;
 	MSH_FOREACH_BIT (i, mask) {
-		burst->flow[i] = print_of(t, scope->vm, &burst->packet[i]);
+		burst->flow[i] =
+			print_of(t, scope, &burst->packet[i], scope->states ? burst->state[i] : 0);
 		rte_prefetch0(&t->tags[bucket_of(t, burst->flow[i])]);
 	}
 	MSH_FOREACH_BIT (i, mask) {
 		uint64_t print = burst->flow[i];
-		ways[i] = ways_with(&t->tags[bucket_of(t, print)], tag_of(print));
+		ways[i] = msh_ways_with(&t->tags[bucket_of(t, print)], msh_tag_of(print));
 		if (likely(ways[i] != 0))
 			rte_prefetch0(entry_of(t, print, ways[i]));
 	}
@@ -247,14 +207,14 @@ idle(const struct entry *e, uint32_t now)
 static uint32_t
 choose(const struct msh_flow_table *t, uint64_t print, bool drop, uint32_t now)
 {
-	uint32_t first = bucket_of(t, print) * WAYS, best = first, free = NOBODY;
-	const union tags *tags = &t->tags[bucket_of(t, print)];
+	uint32_t first = bucket_of(t, print) * MSH_WAYS, best = first, free = NOBODY;
+	const union msh_tags *tags = &t->tags[bucket_of(t, print)];
 	int32_t longest = INT32_MIN;
-	for (uint32_t at = first; at < first + WAYS; at++) {
-		uint16_t tag = __atomic_load_n(&tags->way[at % WAYS], __ATOMIC_RELAXED);
+	for (uint32_t at = first; at < first + MSH_WAYS; at++) {
+		uint16_t tag = __atomic_load_n(&tags->way[at % MSH_WAYS], __ATOMIC_RELAXED);
 		if (tag == 0)
 			free = at;
-		else if (tag == tag_of(print) && t->entry[at].print == print)
+		else if (tag == msh_tag_of(print) && t->entry[at].print == print)
 			return at;
 		else if (idle(&t->entry[at], now) > longest) {
 			longest = idle(&t->entry[at], now);
@@ -288,8 +248,8 @@ msh_flow_keep(struct msh_flow_table *t, const struct msh_flow_scope *scope,
 		e->generation = scope->generation;
 		e->seen = now;
 		e->verdict = burst->verdict[i];
-		__atomic_store_n(
-			&t->tags[at / WAYS].way[at % WAYS], tag_of(print), __ATOMIC_RELAXED);
+		__atomic_store_n(&t->tags[at / MSH_WAYS].way[at % MSH_WAYS], msh_tag_of(print),
+			__ATOMIC_RELAXED);
 		__atomic_store_n(&e->sequence, sequence + 2, __ATOMIC_RELEASE);
 	}
 }
@@ -297,15 +257,15 @@ msh_flow_keep(struct msh_flow_table *t, const struct msh_flow_scope *scope,
 uint32_t
 msh_flow_room(const struct msh_flow_table *t)
 {
-	return t->buckets * WAYS;
+	return t->buckets * MSH_WAYS;
 }
 
 uint32_t
 msh_flow_count(const struct msh_flow_table *t, uint32_t now)
 {
 	uint32_t n = 0;
-	for (uint32_t at = 0; at < t->buckets * WAYS; at++)
-		n += t->tags[at / WAYS].way[at % WAYS] != 0 &&
+	for (uint32_t at = 0; at < t->buckets * MSH_WAYS; at++)
+		n += t->tags[at / MSH_WAYS].way[at % MSH_WAYS] != 0 &&
 		     idle(&t->entry[at], now) <= MSH_FLOW_IDLE;
 	return n;
 }

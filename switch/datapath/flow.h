@@ -5,9 +5,10 @@
  * whatever their number and that of their rules. One table for all workers.
  *
  * A flow is all packets between the same two MACs that agree in VLAN tag, EtherType, addresses,
- * protocol, type of service, ports and being a fragment, and pass the same stages of the same
- * generation. The key itself is not kept, but 64 bits of a keyed hash of it: among a million flows
- * of one VM, one new flow in 10^13 is taken for another. Nothing but time is lost with an entry. */
+ * protocol, type of service, ports, type and code of ICMP, and being a fragment, and pass the same
+ * stages of the same generation. The key itself is not kept, but 64 bits of a keyed hash of it:
+ * among a million flows of one VM, one new flow in 10^13 is taken for another. Nothing but time is
+ * lost with an entry. */
 
 #include "burst.h"
 #include "hash.h"
@@ -17,6 +18,9 @@ struct msh_flow_table;
 /* The stages that a flow passes. */
 struct msh_flow_scope {
 	uint16_t vm;         /* whose they are */
+	bool out;            /* those of what comes from it, not of what is for it */
+	bool flags;          /* they look at TCP flags, which then belong to the key */
+	bool states;         /* and at burst->state[], likewise */
 	uint32_t generation; /* of them; another one makes its entries void */
 };
 

@@ -3,8 +3,6 @@
 /* A burst, one way: rules in -> guard -> learn -> claims -> way back of redirects -> lookup ->
  * stages of the receiving VM -> tx queues. */
 
-#include <rte_cycles.h>
-
 #include "deliver.h"
 #include "redirect.h"
 #include "unfinished.h"
@@ -97,24 +95,6 @@ look_back(struct msh_worker *w, const struct msh_config *config, struct msh_pack
 			p); /* an error about a backend may come from a router before it */
 }
 
-/* A bucket of a tenth of a second's worth, in each worker that serves the port. */
-static bool
-may_flood(struct msh_worker *w, uint16_t port, uint32_t limit)
-{
-	struct msh_bucket *b = &w->storm[port];
-	uint64_t hz = w->datapath->hz, cost = hz / limit, now = rte_rdtsc();
-	uint64_t most = RTE_MAX(hz / 10, cost);
-	/* Level: cycles' worth of time not used yet; a packet takes its share. */
-	b->level = b->level + (now - b->filled);
-	if (b->level > most)
-		b->level = most;
-	b->filled = now;
-	if (b->level < cost)
-		return false;
-	b->level -= cost;
-	return true;
-}
-
 static void
 flood(struct msh_worker *w, const struct msh_config *config, uint16_t source, struct rte_mbuf *m)
 {
@@ -129,7 +109,9 @@ flood(struct msh_worker *w, const struct msh_config *config, uint16_t source, st
 	uint16_t home = source != MSH_PORT_SELF ? source : pinned_port(w, mac);
 	const struct msh_rules *rules = topology->rules[home];
 	uint16_t vlan = msh_vlan_of(m);
-	if (rules != NULL && rules->storm > 0 && !may_flood(w, home, rules->storm)) {
+	/* Each worker that serves the port has a bucket of its own. */
+	if (rules != NULL && rules->storm > 0 &&
+		!msh_bucket_take(&w->storm[home], w->datapath->hz, rules->storm)) {
 		msh_drop(w, source, MSH_DROP_STORM, m);
 		return;
 	}
@@ -323,6 +305,6 @@ msh_pipeline_run(struct msh_worker *w, const struct msh_config *config, uint16_t
 	}
 	msh_count(&w->counters[source].rx_packets, n);
 	msh_count(&w->counters[source].rx_bytes, bytes);
-	dispatch(w, config, burst, todo);
+	dispatch(w, config, burst, msh_leave(w, config, burst, todo));
 	msh_tx_flush(w, config);
 }

@@ -7,7 +7,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "bucket.h"
 #include "config.h"
+#include "conn.h"
 #include "fdb.h"
 #include "flow.h"
 #include "back.h"
@@ -27,11 +29,6 @@ struct msh_neighbor_seen {
 	uint16_t port, vlan, zero;
 };
 static_assert(sizeof(struct msh_neighbor_seen) == 16, "elements of a ring");
-
-/* How much a port may still flood. */
-struct msh_bucket {
-	uint64_t level, filled; /* cycles of the TSC; time when it was last filled */
-};
 
 struct msh_worker {
 	struct msh_datapath *datapath;
@@ -53,7 +50,7 @@ struct msh_worker {
 	bool handed;                               /* in hand: what others handed over */
 	struct rte_ring *inject;                   /* from control: packets of the switch itself */
 	struct rte_ring *neighbors;                /* to control: struct msh_neighbor_seen */
-	struct msh_bucket *storm;                  /* by port */
+	struct msh_bucket *storm, *rejects; /* by port: what it floods, and what it is told */
 
 	struct msh_poller *poller;
 
@@ -76,6 +73,7 @@ struct msh_datapath {
 	unsigned int buffers; /* packets in all pools */
 	struct msh_fdb *fdb;
 	struct msh_flow_table *flows;
+	struct msh_conn_table *connections;
 	struct msh_worker worker[MSH_WORKERS_MAX];
 };
 

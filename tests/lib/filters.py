@@ -135,7 +135,7 @@ class Firewall:
 
     def rows(self):
         """The firewall's rows of `stage show VM`."""
-        return [{"stage": "firewall", "mac": mac, "ip": ip, "filters": len(filters),
+        return [{"stage": "firewall", "mac": mac, "ip": ip, "filters": len(filters), "rules": 0,
                  "packets": sum(f.packets for f in filters), "bytes": sum(f.bytes for f in filters)}
                 for mac, (ip, filters) in self.boxes.items()]
 

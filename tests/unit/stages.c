@@ -169,7 +169,7 @@ classify(const void *instance, const struct frame *frame, unsigned int count, un
 		m[i].pkt_len = frame[i].total;
 		msh_packet_parse(&burst.packet[i], &m[i]);
 	}
-	stage->classify(instance, &burst, (1ull << count) - 1);
+	stage->classify(instance, MSH_IN, &burst, (1ull << count) - 1);
 	for (unsigned int i = 0; i < count; i++) {
 		msh_verdict_count(&burst.verdict[i], worker, &m[i]);
 		if (burst.verdict[i].action != MSH_REDIRECT)

@@ -51,7 +51,8 @@ put(unsigned int i, const struct frame *frame)
 struct fields {
 	uint8_t macs[12], addresses[32];
 	uint16_t vm, ether_type, tci, sport, dport;
-	uint8_t tagged, version, proto, tos, fragment, has_ports;
+	uint16_t info;
+	uint8_t tagged, version, proto, tos, fragment, has_ports, has_info;
 };
 
 static struct fields
@@ -73,6 +74,8 @@ fields_of(unsigned int i, uint16_t vm)
 	f.has_ports = p.has_ports;
 	f.sport = p.sport;
 	f.dport = p.dport;
+	if (p.proto != 6 && msh_packet_info(&p, &f.info))
+		f.has_info = 1;
 	if (p.ip_version == 4)
 		memcpy(f.addresses, frames[i].data + p.l3 + 12, 8);
 	else if (p.ip_version == 6)
@@ -147,7 +150,7 @@ test_model(void **state)
 	uint32_t count = 1, found = 0;
 	for (unsigned int n = 0; n < 60000; n++) {
 		struct frame f = random_frame();
-		const struct msh_flow_scope scope = {(uint16_t)(1 + any(2)), 7};
+		const struct msh_flow_scope scope = {.vm = (uint16_t)(1 + any(2)), .generation = 7};
 		put(0, &f);
 		struct fields fields = fields_of(0, scope.vm);
 		uint32_t want = 1;
@@ -168,7 +171,7 @@ test_model(void **state)
 static void
 test_burst(void **state)
 {
-	const struct msh_flow_scope scope = {1, 7};
+	const struct msh_flow_scope scope = {.vm = 1, .generation = 7};
 	uint64_t all = UINT32_MAX, even = 0x55555555;
 	for (uint8_t i = 0; i < MSH_BURST_MAX; i++) {
 		struct frame f = udp_frame(1, i, 1);
@@ -190,11 +193,11 @@ test_generation(void **state)
 {
 	struct frame f = udp_frame(1, 2, 3);
 	put(0, &f);
-	assert_int_equal(mark_of(&(struct msh_flow_scope){1, 7}, 5, 1), 5);
-	assert_int_equal(mark_of(&(struct msh_flow_scope){1, 7}, 6, 1), 5);
-	assert_int_equal(mark_of(&(struct msh_flow_scope){1, 8}, 6, 1), 6);
-	assert_int_equal(mark_of(&(struct msh_flow_scope){1, 8}, 7, 1), 6);
-	assert_int_equal(mark_of(&(struct msh_flow_scope){1, 7}, 7, 1), 7);
+	assert_int_equal(mark_of(&(struct msh_flow_scope){.vm = 1, .generation = 7}, 5, 1), 5);
+	assert_int_equal(mark_of(&(struct msh_flow_scope){.vm = 1, .generation = 7}, 6, 1), 5);
+	assert_int_equal(mark_of(&(struct msh_flow_scope){.vm = 1, .generation = 8}, 6, 1), 6);
+	assert_int_equal(mark_of(&(struct msh_flow_scope){.vm = 1, .generation = 8}, 7, 1), 6);
+	assert_int_equal(mark_of(&(struct msh_flow_scope){.vm = 1, .generation = 7}, 7, 1), 7);
 	assert_int_equal(msh_flow_count(table, 1), 1); /* each took the place of the one before */
 }
 
@@ -227,7 +230,7 @@ flood(const struct msh_flow_scope *scope, enum msh_action action, uint32_t now)
 static void
 test_flood_of_drops_takes_no_place_in_use(void **state)
 {
-	const struct msh_flow_scope scope = {1, 7};
+	const struct msh_flow_scope scope = {.vm = 1, .generation = 7};
 	for (uint32_t i = 0; i < 10000; i++) {
 		struct frame f = udp_frame(1, (uint8_t)i, (uint8_t)(i >> 8));
 		put(0, &f);
@@ -252,7 +255,7 @@ static void *
 write_all(void *argument)
 {
 	static struct msh_burst mine;
-	const struct msh_flow_scope scope = {1, 7};
+	const struct msh_flow_scope scope = {.vm = 1, .generation = 7};
 	mine.packet[0].mbuf = argument;
 	for (uintptr_t n = 0; !__atomic_load_n(&stop, __ATOMIC_RELAXED); n++) {
 		msh_flow_find(table, &scope, &mine, 1, 1);
@@ -267,7 +270,7 @@ static void
 test_two_workers(void **state)
 {
 	static struct rte_mbuf theirs;
-	const struct msh_flow_scope scope = {1, 7};
+	const struct msh_flow_scope scope = {.vm = 1, .generation = 7};
 	const struct msh_verdict *v = &burst.verdict[0];
 	struct frame f = udp_frame(1, 1, 1);
 	pthread_t thread;

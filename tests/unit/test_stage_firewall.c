@@ -232,7 +232,7 @@ test_status(void **state)
 	text = json_dumps(rows, JSON_COMPACT);
 	assert_string_equal(text,
 		"[{\"stage\":\"firewall\",\"mac\":\"" MAC_A
-		"\",\"ip\":\"10.0.0.1\",\"filters\":3,\"packets\":0,\"bytes\":0}]");
+		"\",\"ip\":\"10.0.0.1\",\"filters\":3,\"rules\":0,\"packets\":0,\"bytes\":0}]");
 	free(text);
 	json_decref(rows);
 	done(fw);
@@ -252,7 +252,7 @@ test_only_the_mask(void **state)
 	expect(&fw, "A " MAC_A " M 0", MSH_OK, "");
 	for (unsigned int i = 0; i < 2; i++)
 		msh_packet_parse(&two.packet[i], &m);
-	stage->classify(fw, &two, 2);
+	stage->classify(fw, MSH_IN, &two, 2);
 	assert_int_equal(two.verdict[0].action, MSH_DELIVER);
 	assert_int_equal(two.verdict[1].action, MSH_DROP);
 	done(fw);
