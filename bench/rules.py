@@ -1,23 +1,27 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Filters and traffic from a rule set in ClassBench's form, one rule a line:
+"""Rules and traffic from a rule set in ClassBench's form, one rule a line:
 
     @SOURCE/BITS DESTINATION/BITS PORT : PORT PORT : PORT PROTOCOL/MASK [FLAGS/MASK]
 
-Each rule gives one filter: on the addresses and the protocol of a packet that is drawn from it, because filters of the
-switch hold values, not prefixes. Hits are packets that match a filter, as many of each; misses are put together from
-the same addresses and match none. The same file gives the same of both."""
+All of them drop, so that their order is no matter. Flags are left out. Hits are packets drawn from the rules, as many of each;
+misses are put together from the same addresses and match none. The same file gives the same of both."""
 
+import collections
 import ipaddress
 import lzma
 import random
 import re
 
 LINE = re.compile(r"@(\S+/\d+)\s+(\S+/\d+)\s+(\d+) : (\d+)\s+(\d+) : (\d+)\s+(0x\w+)/(0x\w+)")
-UDP = 17
+TCP, UDP = 6, 17
+ANY_PORT = (0, 65535)
+
+# Networks, (first, last) of ports, and a number or None: any.
+Rule = collections.namedtuple("Rule", "source destination sports dports proto")
 
 
 def read(path):
-    """[(source network, destination network, source ports, destination ports, protocol or None)]"""
+    """All rules, each once."""
     rules = []
     with (lzma.open if path.endswith(".xz") else open)(path, "rt") as stream:
         for number, line in enumerate(stream):
@@ -27,64 +31,118 @@ def read(path):
             source, destination = (ipaddress.ip_network(word, strict=False) for word in found.groups()[:2])
             ports = [int(word) for word in found.groups()[2:6]]
             proto, mask = (int(word, 16) for word in found.groups()[6:])
-            rules.append((source, destination, ports[:2], ports[2:], proto if mask == 0xff else None))
-    return rules
+            rules.append(Rule(source, destination, tuple(ports[:2]), tuple(ports[2:]), proto if mask == 0xff else None))
+    return list(dict.fromkeys(rules))
 
 
-def address(draw, network):
-    return str(network[draw.randrange(network.num_addresses)])
+def names_ports(rule):
+    return (rule.sports, rule.dports) != (ANY_PORT, ANY_PORT)
+
+
+def protocols(rule):
+    """Those that a rule about ports can mean; else what it says."""
+    return [TCP, UDP] if rule.proto is None and names_ports(rule) else [rule.proto]
+
+
+class Index:
+    """Which rules a packet matches, without asking each."""
+
+    def __init__(self, rules):
+        self.by_source = collections.defaultdict(list)
+        for rule in rules:
+            self.by_source[rule.source].append(rule)
+        self.lengths = {network.prefixlen for network in self.by_source}
+
+    def matches(self, header):
+        proto, source, sport, destination, dport = header
+        target = ipaddress.ip_address(destination)
+        for length in self.lengths:
+            network = ipaddress.ip_network((source, length), strict=False)
+            for rule in self.by_source.get(network, ()):
+                if target in rule.destination and rule.proto in (None, proto) and \
+                        rule.sports[0] <= sport <= rule.sports[1] and rule.dports[0] <= dport <= rule.dports[1]:
+                    return True
+        return False
 
 
 class RuleSet:
-    """filters: [(source, destination, protocol)]; hits, misses: [(protocol, source, port, destination, port)]"""
+    """rules: [Rule]; hits, misses: [(protocol, source, port, destination, port)]"""
 
     def __init__(self, path, packets=10000):
-        draw, rules = random.Random(1), read(path)
-        self.filters, self.hits = [], []
-        drawn = {}  # filter: ranges of its rule's ports
-        for source, destination, source_ports, destination_ports, proto in rules:
-            one = address(draw, source), address(draw, destination), proto if proto is not None else UDP
-            drawn.setdefault(one, (source_ports, destination_ports))
-        self.filters = list(drawn)
-        packets = max(packets, len(self.filters))
+        draw, self.rules = random.Random(1), read(path)
 
-        def header(one):
-            ports = [draw.randint(*ends) for ends in drawn.get(one, ((1024, 65535), (1, 65535)))]
-            return one[2], one[0], ports[0], one[1], ports[1]
+        def header(rule, other):
+            """A packet of a rule, but with the destination of another one."""
+            address = [str(network[draw.randrange(network.num_addresses)]) for network in (rule.source, other.destination)]
+            return (rule.proto if rule.proto is not None else UDP, address[0], draw.randint(*rule.sports), address[1],
+                    draw.randint(*rule.dports))
 
-        self.hits = [header(self.filters[number % len(self.filters)]) for number in range(packets)]
-        self.misses = []
-        while len(self.misses) < packets:
-            source, destination = address(draw, draw.choice(rules)[0]), address(draw, draw.choice(rules)[1])
-            one = source, destination, draw.choice(self.filters)[2]
-            if one not in drawn:
-                self.misses.append(header(one))
+        count = max(packets, len(self.rules))
+        chosen = [self.rules[number % len(self.rules)] for number in range(count)]
+        self.hits = [header(rule, rule) for rule in chosen]
+        self.misses, index = [], Index(self.rules)
+        for _ in range(100 * packets):
+            one = header(draw.choice(self.rules), draw.choice(self.rules))
+            if not index.matches(one):
+                self.misses.append(one)
+            if len(self.misses) == packets:
+                break
+        if not self.misses:
+            raise ValueError("%s: every packet matches" % path)
 
 
 def write(headers, path):
     """As the generator reads them."""
     with open(path, "w") as stream:
-        stream.writelines("%d %s %d %s %d\n" % header for header in headers)
+        stream.writelines("%d %s %d %s %d\\n" % header for header in headers)
 
 
 def commands(rules, mac):
-    """Of mshswitch: the filters of the VM with this MAC."""
-    return ["R F %s 10.0.0.1" % mac] + [
-        "A %s I 7 s %s d %s p %d" % (mac, *one) for one in rules.filters]
+    """Of mshswitch: a set of rules of the VM with this MAC, put in force as a whole."""
+    lines = ["R F %s 10.0.0.1" % mac, "rule begin " + mac]
+    for number, rule in enumerate(rules.rules):
+        line = "rule add %s in %d drop from %s to %s" % (mac, number, rule.source, rule.destination)
+        for word, ports in (("sport", rule.sports), ("dport", rule.dports)):
+            line += " %s %d-%d" % (word, *ports) if ports != ANY_PORT else ""
+        lines.append(line + (" proto %d" % rule.proto if rule.proto is not None else ""))
+    return lines + ["rule commit " + mac]
+
+
+def masks(first, last):
+    """A range of ports as values with masks, of which OpenFlow has no other."""
+    found = []
+    while first <= last:
+        size = 1
+        while first % (2 * size) == 0 and first + 2 * size - 1 <= last:
+            size *= 2
+        found.append("%#x/%#x" % (first, 0x10000 - size))
+        first += size
+    return found
 
 
 def flows(rules):
     """Of OpenFlow."""
-    return ["priority=10,ip,nw_src=%s,nw_dst=%s,nw_proto=%d,actions=drop" % one for one in rules.filters] + [
-        "priority=0,actions=NORMAL"]
+    lines = ["priority=0,actions=NORMAL"]
+    for rule in rules.rules:
+        for proto in protocols(rule):
+            head = "priority=10,ip,nw_src=%s,nw_dst=%s" % (rule.source, rule.destination)
+            head += ",nw_proto=%d" % proto if proto is not None else ""
+            for source in masks(*rule.sports) if rule.sports != ANY_PORT else [None]:
+                for target in masks(*rule.dports) if rule.dports != ANY_PORT else [None]:
+                    lines.append(head + (",tp_src=" + source if source else "") + (",tp_dst=" + target if target else "") +
+                                 ",actions=drop")
+    return lines
 
 
 def nftables(rules):
-    """A table for the bridge; to look into one set is the best that it can do."""
-    return "\n".join([
-        "table bridge filters {",
-        " set filters { type ipv4_addr . ipv4_addr . inet_proto; elements = {",
-        ",\n".join("%s . %s . %d" % one for one in rules.filters),
-        " } }",
-        " chain forward { type filter hook forward priority 0; ip saddr . ip daddr . ip protocol @filters drop; }",
-        "}", ""])
+    """A table for the bridge. Rules overlap, which its sets of ranges do not allow: a chain of them."""
+    lines = ["table bridge filters {", " chain forward { type filter hook forward priority 0;"]
+    for rule in rules.rules:
+        line = "  ip saddr %s ip daddr %s" % (rule.source, rule.destination)
+        if names_ports(rule):
+            line += " meta l4proto { %s }" % ", ".join(map(str, protocols(rule)))
+            line += " th sport %d-%d th dport %d-%d" % (rule.sports + rule.dports)
+        elif rule.proto is not None:
+            line += " meta l4proto %d" % rule.proto
+        lines.append(line + " drop")
+    return "\\n".join(lines + [" }", "}", ""])

@@ -81,7 +81,7 @@ def traffic_of(options, directory):
         name, rules = os.path.basename(options.rules).split(".")[0], rule_sets.RuleSet(options.rules)
         for kind, headers in (("hits", rules.hits), ("misses", rules.misses)):
             rule_sets.write(headers, directory + "/" + kind)
-            workloads["64 B, %d filters of %s, %s" % (len(rules.filters), name, kind)] = {
+            workloads["64 B, %d rules of %s, %s" % (len(rules.rules), name, kind)] = {
                 "size": 64, "headers": directory + "/" + kind, "order": "random", "blocked": kind == "hits"}
     if options.pcaps:
         workloads[", ".join(map(os.path.basename, options.pcaps))] = {"pcap": captures(options.pcaps)}
@@ -138,7 +138,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="a few minutes: fewer pairs, shorter slices, three workloads")
     parser.add_argument("--against", action="append", choices=list(PEERS), help="only beside these; may be repeated")
     parser.add_argument("--workload", action="append", dest="workloads", choices=list(WORKLOADS), help="only this traffic")
-    parser.add_argument("--rules", metavar="FILE", help="filters and traffic from a rule set of ClassBench's form")
+    parser.add_argument("--rules", metavar="FILE", help="rules and traffic from a rule set of ClassBench's form")
     parser.add_argument("--pcap", action="append", dest="pcaps", metavar="FILE", default=[],
                         help="the frames of this capture, or of all in a directory, as traffic; may be repeated")
     parser.add_argument("--packed", action="store_true", help="packed in-order rings in place of split ones")

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Filters and traffic from a rule set."""
+"""Rules and traffic from a rule set."""
 
 import collections
+import ipaddress
 import lzma
 import os
 import sys
@@ -26,16 +27,29 @@ def path(tmp_path):
 
 def test_drawn_from_the_rules(path):
     found = rules.RuleSet(path, 300)
-    first, second, third = found.filters
-    assert first[0].startswith("10.1.0.") and first[1:] == ("10.2.0.9", 6)
-    assert second[0] == "10.3.0.1" and second[1].startswith("10.4.") and second[2] == 17
-    assert third[1:] == ("10.5.0.1", 17)
-    spread = collections.Counter((hit[1], hit[3], hit[0]) for hit in found.hits)
-    assert spread == {one: 100 for one in found.filters}
-    assert {hit[4] for hit in found.hits if hit[0] == 6} == {80}
+    assert [(str(rule.source), str(rule.destination), rule.sports, rule.dports, rule.proto) for rule in found.rules] == [
+        ("10.1.0.0/24", "10.2.0.9/32", (0, 65535), (80, 80), 6), ("10.3.0.1/32", "10.4.0.0/16", (7000, 7001), (0, 65535), 17),
+        ("0.0.0.0/0", "10.5.0.1/32", (0, 65535), (0, 65535), None)]
+    assert all(matching(found.rules, hit) for hit in found.hits)
+    spread = collections.Counter(matching(found.rules, hit)[0] for hit in found.hits)
+    assert spread == {rule: 100 for rule in found.rules}
     assert {hit[2] for hit in found.hits if hit[1] == "10.3.0.1"} == {7000, 7001}
-    assert len(found.misses) == 300
-    assert not {(miss[1], miss[3], miss[0]) for miss in found.misses} & set(found.filters)
+    assert len(found.misses) == 300 and not any(matching(found.rules, miss) for miss in found.misses)
+
+
+def matching(some, header):
+    """The rules that a packet matches, one after the other."""
+    proto, source, sport, destination, dport = header
+    return [rule for rule in some if ipaddress.ip_address(source) in rule.source
+            and ipaddress.ip_address(destination) in rule.destination and rule.proto in (None, proto)
+            and rule.sports[0] <= sport <= rule.sports[1] and rule.dports[0] <= dport <= rule.dports[1]]
+
+
+@pytest.mark.parametrize("first,last", [(0, 65535), (0, 1023), (1024, 65535), (80, 80), (1, 65534), (7000, 7001)])
+def test_ranges_of_openflow(first, last):
+    found = [tuple(int(word, 16) for word in text.split("/")) for text in rules.masks(first, last)]
+    for port in {0, 1, 79, 80, 81, 1023, 1024, 6999, 7000, 7001, 7002, 65534, 65535, first, last}:
+        assert sum(port & mask == value for value, mask in found) == (first <= port <= last)
 
 
 def test_always_the_same(path):
@@ -45,7 +59,7 @@ def test_always_the_same(path):
 def test_packed_and_wrong_files(tmp_path, path):
     with lzma.open(tmp_path / "rules.xz", "wt") as stream:
         stream.write(TEXT)
-    assert rules.RuleSet(str(tmp_path / "rules.xz")).filters == rules.RuleSet(path).filters
+    assert rules.RuleSet(str(tmp_path / "rules.xz")).rules == rules.RuleSet(path).rules
     (tmp_path / "wrong").write_text(TEXT + "10.0.0.1 10.0.0.2\n")
     with pytest.raises(ValueError, match="wrong:4 is no rule"):
         rules.RuleSet(str(tmp_path / "wrong"))
