@@ -71,18 +71,18 @@ class RuleSet:
     def __init__(self, path, packets=10000):
         draw, self.rules = random.Random(1), read(path)
 
-        def header(rule, other):
-            """A packet of a rule, but with the destination of another one."""
-            address = [str(network[draw.randrange(network.num_addresses)]) for network in (rule.source, other.destination)]
-            return (rule.proto if rule.proto is not None else UDP, address[0], draw.randint(*rule.sports), address[1],
-                    draw.randint(*rule.dports))
+        def header(one, two, three):
+            """A packet with the source of one rule, the destination of another, and all else of a third."""
+            address = [str(network[draw.randrange(network.num_addresses)]) for network in (one.source, two.destination)]
+            return (three.proto if three.proto is not None else UDP, address[0], draw.randint(*three.sports), address[1],
+                    draw.randint(*three.dports))
 
         count = max(packets, len(self.rules))
         chosen = [self.rules[number % len(self.rules)] for number in range(count)]
-        self.hits = [header(rule, rule) for rule in chosen]
+        self.hits = [header(rule, rule, rule) for rule in chosen]
         self.misses, index = [], Index(self.rules)
         for _ in range(100 * packets):
-            one = header(draw.choice(self.rules), draw.choice(self.rules))
+            one = header(*draw.choices(self.rules, k=3))
             if not index.matches(one):
                 self.misses.append(one)
             if len(self.misses) == packets:
@@ -94,7 +94,7 @@ class RuleSet:
 def write(headers, path):
     """As the generator reads them."""
     with open(path, "w") as stream:
-        stream.writelines("%d %s %d %s %d\\n" % header for header in headers)
+        stream.writelines("%d %s %d %s %d\n" % header for header in headers)
 
 
 def commands(rules, mac):
@@ -145,4 +145,4 @@ def nftables(rules):
         elif rule.proto is not None:
             line += " meta l4proto %d" % rule.proto
         lines.append(line + " drop")
-    return "\\n".join(lines + [" }", "}", ""])
+    return "\n".join(lines + [" }", "}", ""])
