@@ -27,6 +27,7 @@
 #define NEIGHBORS_SIZE 256
 #define FLOWS_DEFAULT 262144
 #define CONNECTIONS_DEFAULT 131072
+#define FLOW_BYTES 68 /* of an entry of either, about */
 #define TABLE_MIN 1024
 #define TABLE_MAX (1 << 28)
 
@@ -35,7 +36,7 @@ static struct msh_control control; /* large: not on the stack */
 
 struct options {
 	const char *config, *socket;
-	uint32_t flows, connections;
+	uint32_t flows, connections; /* 0: as many as memory allows, up to the default */
 };
 
 static void
@@ -69,9 +70,10 @@ print_help(void)
 	     "  --socket PATH   where mshctl finds this switch (default " SOCKET_DEFAULT ")\n"
 	     "  --flows N       remember the verdicts of N flows, 1024 to 268435456, at 68 bytes "
 	     "each\n"
-	     "                  (default 262144; rounded up to a power of two)\n"
+	     "                  (default 262144, or less where memory is short; rounded up to a\n"
+	     "                  power of two)\n"
 	     "  --connections N the same for connections of VMs with rules about their state,\n"
-	     "                  at 66 bytes each (default 131072)\n"
+	     "                  at 66 bytes each (default 131072, or less)\n"
 	     "  --help          this text (`mshswitch --help` or after --)\n"
 	     "  --version       the version\n"
 	     "\n"
@@ -184,6 +186,19 @@ reserve_flag(void)
 		       : 0;
 }
 
+/* How many entries of this size a table is to have: as asked, or as many up to `most` as leave as
+ * much memory free. */
+static uint32_t
+table_size(uint32_t asked, uint32_t most, size_t entry)
+{
+	void *room = NULL;
+	uint32_t n = most * 2;
+	while (asked == 0 && room == NULL && (n /= 2) > TABLE_MIN)
+		room = rte_malloc(NULL, 2 * n * entry, 0);
+	rte_free(room);
+	return asked != 0 ? asked : n;
+}
+
 static int
 make_datapath(struct msh_datapath *dp, const struct options *options)
 {
@@ -208,8 +223,9 @@ make_datapath(struct msh_datapath *dp, const struct options *options)
 			return fail("not enough memory for 4096 packets: give EAL more, as -m 256");
 	}
 	dp->fdb = msh_fdb_create();
-	dp->flows = msh_flow_create(options->flows);
-	dp->connections = msh_conn_create(options->connections);
+	dp->flows = msh_flow_create(table_size(options->flows, FLOWS_DEFAULT, FLOW_BYTES));
+	dp->connections =
+		msh_conn_create(table_size(options->connections, CONNECTIONS_DEFAULT, FLOW_BYTES));
 	if (dp->fdb == NULL || dp->flows == NULL || dp->connections == NULL ||
 		msh_tally_init(dp->worker_count) != 0 || msh_retire_init() != 0)
 		return fail("not enough memory for the tables: give EAL more, as -m 256");
@@ -242,10 +258,12 @@ run(const struct options *options)
 	else if (msh_socket_open(&control, options->socket, error, sizeof(error)) != 0)
 		rc = fail("%s", error);
 	else {
-		MSH_LOG(INFO, "ready: %u worker%s, %u packet buffers, socket %s",
-			control.datapath.worker_count,
-			control.datapath.worker_count == 1 ? "" : "s", control.datapath.buffers,
-			options->socket);
+		const struct msh_datapath *dp = &control.datapath;
+		MSH_LOG(INFO,
+			"ready: %u worker%s, %u packet buffers, room for %u flows and %u "
+			"connections, socket %s",
+			dp->worker_count, dp->worker_count == 1 ? "" : "s", dp->buffers,
+			msh_flow_room(dp->flows), msh_conn_room(dp->connections), options->socket);
 		msh_control_run(&control, &stop);
 	}
 
@@ -262,9 +280,7 @@ run(const struct options *options)
 int
 main(int argc, char **argv)
 {
-	struct options options = {.socket = SOCKET_DEFAULT,
-		.flows = FLOWS_DEFAULT,
-		.connections = CONNECTIONS_DEFAULT};
+	struct options options = {.socket = SOCKET_DEFAULT};
 	int eal = argc;
 	for (int i = 1; i < argc && eal == argc; i++)
 		if (strcmp(argv[i], "--") == 0)

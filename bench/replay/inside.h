@@ -37,7 +37,7 @@ static void __attribute__((format(printf, 1, 2))) command(const char *format, ..
 static int
 open_switch(unsigned int guests, const char *directory)
 {
-	const struct options options = {.flows = FLOWS_DEFAULT, .connections = CONNECTIONS_DEFAULT};
+	const struct options options = {0};
 	int rc = make_datapath(&control.datapath, &options);
 	if (rc != 0)
 		return rc;

@@ -265,5 +265,5 @@ typedef int msh_handler(struct msh_control *control, const struct msh_caller *ca
 msh_handler msh_port_add, msh_port_del, msh_port_show, msh_port_move, msh_port_set;
 msh_handler msh_vm_add, msh_vm_del, msh_vm_show;
 msh_handler msh_stage_show, msh_stage_cancel;
-msh_handler msh_drop_show, msh_worker_show, msh_worker_idle, msh_worker_balance;
+msh_handler msh_flow_show, msh_drop_show, msh_worker_show, msh_worker_idle, msh_worker_balance;
 msh_handler msh_fdb_show, msh_fdb_add, msh_fdb_del, msh_suppress;

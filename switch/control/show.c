@@ -206,6 +206,28 @@ msh_worker_show(struct msh_control *control, const struct msh_caller *caller, in
 }
 
 int
+msh_flow_show(struct msh_control *control, const struct msh_caller *caller, int argc,
+	char *const *argv, struct msh_answer *answer)
+{
+	const struct msh_datapath *dp = &control->datapath;
+	uint64_t hits = 0, misses = 0, connections = 0;
+	for (unsigned int i = 0; i < dp->worker_count; i++) {
+		hits += msh_counted(&dp->worker[i].flow_hits);
+		misses += msh_counted(&dp->worker[i].flow_misses);
+	}
+	for (uint16_t i = 1; i < MSH_VMS_MAX; i++)
+		connections += msh_conn_count(dp->connections, i);
+	answer->data = json_object();
+	msh_put(answer->data, "flows", msh_flow_count(dp->flows, dp->now));
+	msh_put(answer->data, "flow_room", msh_flow_room(dp->flows));
+	msh_put(answer->data, "hits", hits);
+	msh_put(answer->data, "misses", misses);
+	msh_put(answer->data, "connections", connections);
+	msh_put(answer->data, "connection_room", msh_conn_room(dp->connections));
+	return 0;
+}
+
+int
 msh_worker_idle(struct msh_control *control, const struct msh_caller *caller, int argc,
 	char *const *argv, struct msh_answer *answer)
 {

@@ -117,6 +117,7 @@ msh_vm_add(struct msh_control *control, const struct msh_caller *caller, int arg
 		goto close_region;
 	for (uint16_t i = 0; i < new.address_count; i++)
 		new.address[i].epoch = ++control->last_epoch;
+	new.epoch = ++control->last_epoch; /* connections of who had its index before are not its */
 	*vm = new;
 	vm->index = (uint16_t)(vm - control->vm);
 	rc = msh_ports_take_addresses(control, answer);

@@ -74,13 +74,26 @@ def test_kernels(bed):
     bed.switch.ctl("rule del %s in 2" % FW)
     rule(bed, "in 2 allow state established")
     assert reaches(fw, "10.0.0.2", 9, socket.SOCK_DGRAM) is False  # not related any more
-    assert bed.switch.ctl("vm show fw")["connections"] > 4
+    shown = bed.switch.ctl("flow show")
+    assert bed.switch.ctl("vm show fw")["connections"] == shown["connections"] > 4
+    assert shown["flows"] > 4 and shown["hits"] > shown["misses"] > 4
+    assert (shown["flow_room"], shown["connection_room"]) == (262144, 131072)
     bed.accounts_agree()
 
 
+def cancel(bed):
+    bed.switch.ctl("X " + FW)
+
+
+def make_anew(bed):
+    bed.switch.ctl("vm del fw")
+    bed.switch.ctl("vm add fw port fw mac " + FW)
+
+
 @pytest.mark.asan
-def test_forgotten_with_the_registration(bed):
-    """After X an answer to what was asked before is no answer."""
+@pytest.mark.parametrize("end", [cancel, make_anew])
+def test_forgotten_with_the_registration(bed, end):
+    """After it an answer to what was asked before is no answer."""
     peer, fw = bed.hosts["peer"], bed.hosts["fw"]
     guard(bed)
     with fw.socket(socket.AF_INET, socket.SOCK_DGRAM, timeout=0.5) as client, \
@@ -90,7 +103,7 @@ def test_forgotten_with_the_registration(bed):
         address = server.recvfrom(100)[1]
         server.sendto(b"answer", address)
         assert client.recv(100) == b"answer"
-        bed.switch.ctl("X " + FW)
+        end(bed)
         bed.switch.ctl("R F %s 10.0.0.1" % FW)
         guard(bed)
         server.sendto(b"late", address)
