@@ -21,7 +21,7 @@ Rule = collections.namedtuple("Rule", "source destination sports dports proto")
 
 
 def read(path):
-    """All rules, each once."""
+    """All rules, each once; but those for any address to any, which would leave no misses."""
     rules = []
     with (lzma.open if path.endswith(".xz") else open)(path, "rt") as stream:
         for number, line in enumerate(stream):
@@ -32,7 +32,7 @@ def read(path):
             ports = [int(word) for word in found.groups()[2:6]]
             proto, mask = (int(word, 16) for word in found.groups()[6:])
             rules.append(Rule(source, destination, tuple(ports[:2]), tuple(ports[2:]), proto if mask == 0xff else None))
-    return list(dict.fromkeys(rules))
+    return [rule for rule in dict.fromkeys(rules) if rule.source.prefixlen + rule.destination.prefixlen > 0]
 
 
 def names_ports(rule):
