@@ -31,6 +31,15 @@ NIC_MAC = "52:54:00:00:02:00"
 PORT_MAC = "52:54:00:00:00:%02x"  # of the generator's virtio ports: 16 and so on
 
 
+def await_end(process):
+    """Of one that has been told to."""
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 class Contestant:
     def __init__(self, rules=None, device=None):
         """device: one that DPDK makes, in place of the second guest; only with those that say so."""
@@ -72,11 +81,7 @@ class Contestant:
             if process.poll() is None:
                 process.send_signal(signal.SIGCONT)
                 process.terminate()
-                try:
-                    process.wait(10)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
+                await_end(process)
         self.processes = []
 
 

@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 
-from contestants import BUILD, CONTROL
+from contestants import BUILD, CONTROL, await_end
 
 
 class Generator:
@@ -58,8 +58,4 @@ class Generator:
 
     def stop(self):
         self.process.stdin.close()
-        try:
-            self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        await_end(self.process)

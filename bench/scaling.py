@@ -10,7 +10,7 @@ import statistics
 import subprocess
 import tempfile
 
-from contestants import BUILD, MEMORY_MB
+from contestants import BUILD, MEMORY_MB, await_end
 
 KINDS = ("one worker", "two workers", "two workers, all handed over", "two switches of one worker")
 ONE, BOTH = KINDS[0], 3  # workers by bits
@@ -47,11 +47,7 @@ class Inside:
 
     def close(self):
         self.process.stdin.close()
-        try:
-            self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        await_end(self.process)
         self.process.stdout.close()
         shutil.rmtree(self.directory, ignore_errors=True)
 

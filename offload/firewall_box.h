@@ -17,9 +17,9 @@ struct msh_fw_box {
 	 * which. Looking into each of them is tuple space search: at most 48 probes, however many
 	 * filters there are. */
 	uint16_t used[MSH_FILTER_KINDS];
-	uint8_t fallback[FW_SIDES]; /* enum fw_verdict, of what no rule decides */
-	struct fw_rules *rules;     /* NULL: none */
-	struct fw_rules *pending;   /* begun and not committed: control lcore only */
+	uint8_t fallback[MSH_DIRECTIONS]; /* enum fw_verdict, of what no rule decides */
+	struct fw_rules *rules;           /* NULL: none */
+	struct fw_rules *pending;         /* begun and not committed: control lcore only */
 	struct msh_set *set[MSH_FILTER_KINDS][MSH_FILTER_VALUES];
 };
 
@@ -82,8 +82,8 @@ void msh_fw_rule_dump(
 	const struct msh_fw_box *box, const char *mac, msh_emit_line emit, void *context);
 
 /* Worker: decide on the packets of mask by the rules of a box that has some. */
-void msh_fw_rules_judge(
-	const struct msh_fw_box *box, enum fw_side side, struct msh_burst *burst, uint64_t mask);
+void msh_fw_rules_judge(const struct msh_fw_box *box, enum msh_direction side,
+	struct msh_burst *burst, uint64_t mask);
 
 /* See struct msh_stage. */
 void msh_fw_destroy(const void *instance);

@@ -204,8 +204,7 @@ msh_fw_classify(
 		uint64_t mine = packets_of(fw, b, direction, burst, mask);
 		uint64_t passed = direction == MSH_IN ? filter(fw, box, burst, mine) : mine;
 		if (box->rules != NULL && passed != 0)
-			msh_fw_rules_judge(
-				box, direction == MSH_IN ? FW_IN : FW_OUT, burst, passed);
+			msh_fw_rules_judge(box, direction, burst, passed);
 		MSH_FOREACH_BIT (i, mine)
 			if (burst->verdict[i].action != MSH_DELIVER)
 				mask &= ~(UINT64_C(1) << i);
@@ -216,18 +215,17 @@ unsigned int
 msh_fw_reads(const void *instance, enum msh_direction direction)
 {
 	const struct msh_fw *fw = instance;
-	enum fw_side side = direction == MSH_IN ? FW_IN : FW_OUT;
 	unsigned int reads = direction == MSH_IN ? MSH_READS_SOME : 0;
 
 	for (uint32_t b = 0; b < fw->boxes; b++) {
 		const struct msh_fw_box *box = fw->box[b];
 		if (box->rules == NULL)
 			continue;
-		if (box->rules->side[side].count > 0 || box->fallback[side] != FW_ALLOW)
+		if (box->rules->side[direction].count > 0 || box->fallback[direction] != FW_ALLOW)
 			reads |= MSH_READS_SOME;
-		if (box->rules->side[side].reads_flags > 0)
+		if (box->rules->side[direction].reads_flags > 0)
 			reads |= MSH_READS_FLAGS;
-		if (box->rules->side[side].reads_state > 0)
+		if (box->rules->side[direction].reads_state > 0)
 			reads |= MSH_READS_STATE;
 	}
 	return reads;

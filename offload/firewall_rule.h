@@ -10,7 +10,6 @@
 #include "track.h"
 
 enum fw_verdict { FW_ALLOW, FW_DROP, FW_REJECT, FW_VM, FW_VERDICTS };
-enum fw_side { FW_IN, FW_OUT, FW_SIDES }; /* for the middlebox, from it */
 
 struct fw_prefix {
 	struct msh_ip ip; /* version 0: any address */
@@ -60,15 +59,18 @@ struct fw_rule {
 #define FW_NUMBER_MAX MSH_CLASSIFIER_PRIORITY_MAX
 
 /* Each is 0, or the negative status of *answer. */
-int fw_side_parse(const char *word, enum fw_side *side, struct msh_answer *answer);
-int fw_verdict_parse(const char *word, enum fw_verdict *verdict, struct msh_answer *answer);
+int fw_side_parse(const char *word, enum msh_direction *side, struct msh_answer *answer);
+int fw_verdict_parse(const char *word, enum msh_direction side, enum fw_verdict *verdict,
+	struct msh_answer *answer);
 int fw_number_parse(const char *word, uint32_t *number, struct msh_answer *answer);
 /* Words and their values, each word once, in any order. */
 int fw_match_parse(struct fw_match *match, int argc, char *const *argv, struct msh_answer *answer);
 
 #define FW_STATES 5 /* of enum msh_track_verdict */
 extern const char *const fw_state_names[FW_STATES];
-const char *fw_side_text(enum fw_side side);
+#define FW_FLAGS_COUNT 8 /* in the order of their bits; RFC 9293 3.1 */
+extern const char *const fw_flag_names[FW_FLAGS_COUNT];
+const char *fw_side_text(enum msh_direction side);
 const char *fw_verdict_text(enum fw_verdict verdict);
 /* What fw_match_parse reads; empty when it asks for nothing. */
 #define FW_MATCH_TEXT 384

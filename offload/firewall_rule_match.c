@@ -14,8 +14,8 @@ decide(struct msh_verdict *v, enum fw_verdict verdict, uint32_t tally)
 }
 
 void
-msh_fw_rules_judge(
-	const struct msh_fw_box *box, enum fw_side which, struct msh_burst *burst, uint64_t mask)
+msh_fw_rules_judge(const struct msh_fw_box *box, enum msh_direction which, struct msh_burst *burst,
+	uint64_t mask)
 {
 	const struct fw_rules_side *side = &box->rules->side[which];
 	const struct msh_classifier *classifier =

@@ -6,7 +6,7 @@
 
 #include "protocols.h"
 
-static const char *const sides[FW_SIDES] = {[FW_IN] = "in", [FW_OUT] = "out"};
+static const char *const sides[MSH_DIRECTIONS] = {[MSH_IN] = "in", [MSH_OUT] = "out"};
 static const char *const verdicts[FW_VERDICTS] = {
 	[FW_ALLOW] = "allow", [FW_DROP] = "drop", [FW_REJECT] = "reject", [FW_VM] = "vm"};
 
@@ -18,8 +18,11 @@ const char *const fw_state_names[FW_STATES] = {
 	[MSH_TRACK_UNTRACKED] = "untracked",
 };
 
+const char *const fw_flag_names[FW_FLAGS_COUNT] = {
+	"fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr"};
+
 const char *
-fw_side_text(enum fw_side side)
+fw_side_text(enum msh_direction side)
 {
 	return sides[side];
 }
@@ -41,22 +44,26 @@ find(const char *const *list, unsigned int count, const char *word)
 }
 
 int
-fw_side_parse(const char *word, enum fw_side *side, struct msh_answer *answer)
+fw_side_parse(const char *word, enum msh_direction *side, struct msh_answer *answer)
 {
-	unsigned int i = find(sides, FW_SIDES, word);
-	if (i == FW_SIDES)
+	unsigned int i = find(sides, MSH_DIRECTIONS, word);
+	if (i == MSH_DIRECTIONS)
 		return msh_answer_set(answer, MSH_BAD, "'%s' is neither in nor out", word);
 	*side = i;
 	return 0;
 }
 
 int
-fw_verdict_parse(const char *word, enum fw_verdict *verdict, struct msh_answer *answer)
+fw_verdict_parse(const char *word, enum msh_direction side, enum fw_verdict *verdict,
+	struct msh_answer *answer)
 {
 	unsigned int i = find(verdicts, FW_VERDICTS, word);
 	if (i == FW_VERDICTS)
 		return msh_answer_set(
 			answer, MSH_BAD, "'%s' is none of allow, drop, reject and vm", word);
+	if (side == MSH_OUT && i == FW_VM)
+		return msh_answer_set(
+			answer, MSH_BAD, "vm is for packets on their way in: these come from it");
 	*verdict = i;
 	return 0;
 }
@@ -159,9 +166,6 @@ parse_bits(const char *const *names, unsigned int count, const char *list, size_
 	return 0;
 }
 
-/* In the order of their bits; RFC 9293 3.1. */
-static const char *const flag_names[] = {"fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr"};
-
 /* "syn" asks for a flag that is set; "syn/syn,ack": of these two only the first. */
 static int
 parse_flags(struct fw_match *match, const char *word, struct msh_answer *answer)
@@ -169,10 +173,11 @@ parse_flags(struct fw_match *match, const char *word, struct msh_answer *answer)
 	const char *slash = strchr(word, '/');
 	size_t length = slash != NULL ? (size_t)(slash - word) : strlen(word);
 	bool none = length == 4 && strncmp(word, "none", 4) == 0;
-	int rc = none ? 0 : parse_bits(flag_names, 8, word, length, &match->flags);
+	int rc = none ? 0 : parse_bits(fw_flag_names, FW_FLAGS_COUNT, word, length, &match->flags);
 	match->flags_mask = match->flags;
 	if (rc == 0 && slash != NULL)
-		rc = parse_bits(flag_names, 8, slash + 1, strlen(slash + 1), &match->flags_mask);
+		rc = parse_bits(fw_flag_names, FW_FLAGS_COUNT, slash + 1, strlen(slash + 1),
+			&match->flags_mask);
 	if (rc != 0 || (none && slash == NULL) || (match->flags & ~match->flags_mask) != 0)
 		return msh_answer_set(answer, MSH_BAD,
 			"flags '%s' are no TCP flags such as syn, syn/syn,ack or none/syn,ack,rst",

@@ -26,7 +26,7 @@ int
 msh_fw_rule_list(
 	const struct msh_fw_box *box, int argc, char *const *argv, struct msh_answer *answer)
 {
-	enum fw_side first = FW_IN, last = FW_OUT;
+	enum msh_direction first = MSH_IN, last = MSH_OUT;
 	if (argc > 0) {
 		int rc = fw_side_parse(argv[0], &first, answer);
 		if (rc != 0)
@@ -34,7 +34,7 @@ msh_fw_rule_list(
 		last = first;
 	}
 	answer->data = json_array();
-	for (enum fw_side side = first; box->rules != NULL && side <= last; side++) {
+	for (enum msh_direction side = first; box->rules != NULL && side <= last; side++) {
 		fw_rules_walk(box->rules, side, put_rule, answer->data);
 		json_array_append_new(answer->data,
 			row(fw_side_text(side), "default", fw_verdict_text(box->fallback[side]), "",
@@ -65,7 +65,7 @@ msh_fw_rule_dump(const struct msh_fw_box *box, const char *mac, msh_emit_line em
 {
 	struct dump d = {mac, emit, context};
 	char line[64];
-	for (enum fw_side side = 0; box->rules != NULL && side < FW_SIDES; side++) {
+	for (enum msh_direction side = 0; box->rules != NULL && side < MSH_DIRECTIONS; side++) {
 		fw_rules_walk(box->rules, side, dump_rule, &d);
 		if (box->fallback[side] == FW_ALLOW)
 			continue;

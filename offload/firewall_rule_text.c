@@ -51,13 +51,6 @@ put_bits(struct text *text, const char *const *names, unsigned int count, uint8_
 }
 
 static void
-put_flags(struct text *text, uint8_t flags)
-{
-	static const char *const names[] = {"fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr"};
-	put_bits(text, names, 8, flags);
-}
-
-static void
 put_mac(struct text *text, const char *word, const struct rte_ether_addr *mac)
 {
 	char buffer[MSH_MAC_TEXT];
@@ -78,10 +71,10 @@ put_transport(struct text *text, const struct fw_match *m)
 		put_ports(text, "dport", m->dport);
 	if (m->named & 1u << FW_FLAGS) {
 		put(text, " flags ");
-		put_flags(text, m->flags);
+		put_bits(text, fw_flag_names, FW_FLAGS_COUNT, m->flags);
 		if (m->flags_mask != m->flags) {
 			put(text, "/");
-			put_flags(text, m->flags_mask);
+			put_bits(text, fw_flag_names, FW_FLAGS_COUNT, m->flags_mask);
 		}
 	}
 	if (m->named & 1u << FW_ICMP)

@@ -48,18 +48,15 @@ add(const struct msh_fw *old, uint32_t at, int argc, char *const *argv, struct m
 	const void **result)
 {
 	char mac[MSH_MAC_TEXT];
-	enum fw_side side;
+	enum msh_direction side;
 	enum fw_verdict verdict;
 	struct fw_rule rule = {0};
 	int rc;
 	if ((rc = fw_side_parse(argv[0], &side, answer)) != 0 ||
 		(rc = fw_number_parse(argv[1], &rule.number, answer)) != 0 ||
-		(rc = fw_verdict_parse(argv[2], &verdict, answer)) != 0 ||
+		(rc = fw_verdict_parse(argv[2], side, &verdict, answer)) != 0 ||
 		(rc = fw_match_parse(&rule.match, argc - 3, argv + 3, answer)) != 0)
 		return rc;
-	if (side == FW_OUT && verdict == FW_VM)
-		return msh_answer_set(
-			answer, MSH_BAD, "vm is for packets on their way in: these come from it");
 	rule.side = (uint8_t)side;
 	rule.verdict = (uint8_t)verdict;
 	msh_mac_text(&old->box[at]->mac, mac);
@@ -88,7 +85,7 @@ del(const struct msh_fw *old, uint32_t at, char *const *argv, struct msh_answer 
 	const struct msh_fw_box *box = old->box[at];
 	struct fw_rules *rules = box->pending != NULL ? box->pending : box->rules;
 	char mac[MSH_MAC_TEXT];
-	enum fw_side side;
+	enum msh_direction side;
 	uint32_t number;
 	int rc;
 	if ((rc = fw_side_parse(argv[0], &side, answer)) != 0 ||
@@ -115,15 +112,12 @@ set_default(const struct msh_fw *old, uint32_t at, char *const *argv, struct msh
 	const void **result)
 {
 	char mac[MSH_MAC_TEXT];
-	enum fw_side side;
+	enum msh_direction side;
 	enum fw_verdict verdict;
 	int rc;
 	if ((rc = fw_side_parse(argv[0], &side, answer)) != 0 ||
-		(rc = fw_verdict_parse(argv[1], &verdict, answer)) != 0)
+		(rc = fw_verdict_parse(argv[1], side, &verdict, answer)) != 0)
 		return rc;
-	if (side == FW_OUT && verdict == FW_VM)
-		return msh_answer_set(
-			answer, MSH_BAD, "vm is for packets on their way in: these come from it");
 	struct msh_fw *fw = with_rules(old, at);
 	if (fw == NULL)
 		return no_memory(answer);
@@ -212,7 +206,7 @@ end(const struct msh_fw *old, uint32_t at, bool commit, struct msh_answer *answe
 		return msh_answer_set(
 			answer, MSH_OK, "the new set of rules for %s is forgotten", mac);
 	return msh_answer_set(answer, MSH_OK, "%u rules in and %u out are in force for %s",
-		rules->side[FW_IN].count, rules->side[FW_OUT].count, mac);
+		rules->side[MSH_IN].count, rules->side[MSH_OUT].count, mac);
 }
 
 int

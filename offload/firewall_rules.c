@@ -31,9 +31,9 @@ fw_rules_new(bool pending)
 		return NULL;
 	rules->refs = 1;
 	rules->pending = pending;
-	for (unsigned int s = 0; s < FW_SIDES; s++)
+	for (unsigned int s = 0; s < MSH_DIRECTIONS; s++)
 		rules->side[s].tally = msh_tally_new();
-	if (rules->side[FW_IN].tally != 0 && rules->side[FW_OUT].tally != 0)
+	if (rules->side[MSH_IN].tally != 0 && rules->side[MSH_OUT].tally != 0)
 		return rules;
 	fw_rules_unref(rules);
 	return NULL;
@@ -44,7 +44,7 @@ fw_rules_unref(struct fw_rules *rules)
 {
 	if (rules == NULL || --rules->refs != 0)
 		return;
-	for (unsigned int s = 0; s < FW_SIDES; s++) {
+	for (unsigned int s = 0; s < MSH_DIRECTIONS; s++) {
 		msh_classifier_destroy(rules->side[s].classifier);
 		msh_tally_free(rules->side[s].tally);
 		tdestroy(rules->side[s].tree, rule_free);
@@ -65,6 +65,17 @@ compile(struct fw_rules_side *side, struct fw_rule *rule)
 	if (rc == 0)
 		__atomic_store_n(&side->classifier, made, __ATOMIC_RELEASE);
 	return rc;
+}
+
+/* One rule more, or with -1 one less. */
+static void
+count(struct fw_rules_side *side, const struct fw_rule *rule, int n)
+{
+	side->count += (uint32_t)n;
+	if (rule->match.named & 1u << FW_FLAGS)
+		side->reads_flags += (uint32_t)n;
+	if (rule->match.named & 1u << FW_STATE)
+		side->reads_state += (uint32_t)n;
 }
 
 int
@@ -88,14 +99,12 @@ fw_rules_add(struct fw_rules *rules, const struct fw_rule *like)
 		rule_free(rule);
 		return rc;
 	}
-	side->count++;
-	side->reads_flags += (rule->match.named & 1u << FW_FLAGS) != 0;
-	side->reads_state += (rule->match.named & 1u << FW_STATE) != 0;
+	count(side, rule, 1);
 	return 0;
 }
 
 int
-fw_rules_remove(struct fw_rules *rules, enum fw_side which, uint32_t number)
+fw_rules_remove(struct fw_rules *rules, enum msh_direction which, uint32_t number)
 {
 	struct fw_rules_side *side = &rules->side[which];
 	const struct fw_rule key = {.number = number};
@@ -104,9 +113,7 @@ fw_rules_remove(struct fw_rules *rules, enum fw_side which, uint32_t number)
 		return -ENOENT;
 	struct fw_rule *rule = *found;
 	tdelete(rule, &side->tree, by_number);
-	side->count--;
-	side->reads_flags -= (rule->match.named & 1u << FW_FLAGS) != 0;
-	side->reads_state -= (rule->match.named & 1u << FW_STATE) != 0;
+	count(side, rule, -1);
 	if (rules->pending) {
 		rule_free(rule);
 		return 0;
@@ -130,7 +137,7 @@ visit(const void *node, VISIT when, void *closure)
 }
 
 void
-fw_rules_walk(const struct fw_rules *rules, enum fw_side side, fw_each each, void *context)
+fw_rules_walk(const struct fw_rules *rules, enum msh_direction side, fw_each each, void *context)
 {
 	struct walk walk = {each, context};
 	twalk_r(rules->side[side].tree, visit, &walk);
@@ -154,7 +161,7 @@ list_rule(void *context, const struct fw_rule *rule)
 }
 
 static int
-finish_side(struct fw_rules *rules, enum fw_side which)
+finish_side(struct fw_rules *rules, enum msh_direction which)
 {
 	struct fw_rules_side *side = &rules->side[which];
 	struct list list = {.rule = malloc(side->count * sizeof(*list.rule)),
@@ -180,14 +187,14 @@ fw_rules_finish(struct fw_rules *rules)
 	int rc = 0;
 	if (!rules->pending)
 		return 0;
-	for (enum fw_side side = 0; side < FW_SIDES && rc == 0; side++)
+	for (enum msh_direction side = 0; side < MSH_DIRECTIONS && rc == 0; side++)
 		if (rules->side[side].count > 0)
 			rc = finish_side(rules, side);
 	if (rc == 0) {
 		rules->pending = false;
 		return 0;
 	}
-	for (enum fw_side side = 0; side < FW_SIDES; side++) {
+	for (enum msh_direction side = 0; side < MSH_DIRECTIONS; side++) {
 		msh_classifier_destroy(rules->side[side].classifier);
 		rules->side[side].classifier = NULL;
 	}

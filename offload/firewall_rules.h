@@ -24,7 +24,7 @@ struct fw_rules {
 		uint32_t count;
 		uint32_t tally;                    /* of what no rule decided */
 		uint32_t reads_flags, reads_state; /* rules that ask for these */
-	} side[FW_SIDES];
+	} side[MSH_DIRECTIONS];
 };
 
 /* Without rules. NULL: out of memory. */
@@ -37,8 +37,9 @@ void fw_rules_unref(struct fw_rules *rules); /* NULL is fine */
 /* Add one like this. 0, -EEXIST: the number is taken, -ENOSPC: too costly to search, -ENOMEM. */
 int fw_rules_add(struct fw_rules *rules, const struct fw_rule *like);
 /* 0 or -ENOENT. Never fails otherwise. */
-int fw_rules_remove(struct fw_rules *rules, enum fw_side side, uint32_t number);
+int fw_rules_remove(struct fw_rules *rules, enum msh_direction side, uint32_t number);
 
 typedef void (*fw_each)(void *context, const struct fw_rule *rule);
 /* In the order of their numbers. */
-void fw_rules_walk(const struct fw_rules *rules, enum fw_side side, fw_each each, void *context);
+void fw_rules_walk(
+	const struct fw_rules *rules, enum msh_direction side, fw_each each, void *context);

@@ -115,7 +115,7 @@ box_row(const struct msh_fw_box *box)
 	}
 	free(filters);
 	uint32_t rules = 0;
-	for (unsigned int side = 0; box->rules != NULL && side < FW_SIDES; side++)
+	for (unsigned int side = 0; box->rules != NULL && side < MSH_DIRECTIONS; side++)
 		rules += box->rules->side[side].count;
 	return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I}", "stage", "firewall", "mac",
 		msh_mac_text(&box->mac, mac), "ip", msh_ip_text(&box->ip, ip), "filters",

@@ -27,7 +27,7 @@
 #define NEIGHBORS_SIZE 256
 #define FLOWS_DEFAULT 262144
 #define CONNECTIONS_DEFAULT 131072
-#define FLOW_BYTES 68 /* of an entry of either, about */
+#define ENTRY_BYTES 66 /* of either table, with its tag */
 #define TABLE_MIN 1024
 #define TABLE_MAX (1 << 28)
 
@@ -223,9 +223,9 @@ make_datapath(struct msh_datapath *dp, const struct options *options)
 			return fail("not enough memory for 4096 packets: give EAL more, as -m 256");
 	}
 	dp->fdb = msh_fdb_create();
-	dp->flows = msh_flow_create(table_size(options->flows, FLOWS_DEFAULT, FLOW_BYTES));
+	dp->flows = msh_flow_create(table_size(options->flows, FLOWS_DEFAULT, ENTRY_BYTES));
 	dp->connections =
-		msh_conn_create(table_size(options->connections, CONNECTIONS_DEFAULT, FLOW_BYTES));
+		msh_conn_create(table_size(options->connections, CONNECTIONS_DEFAULT, ENTRY_BYTES));
 	if (dp->fdb == NULL || dp->flows == NULL || dp->connections == NULL ||
 		msh_tally_init(dp->worker_count) != 0 || msh_retire_init() != 0)
 		return fail("not enough memory for the tables: give EAL more, as -m 256");

@@ -183,6 +183,17 @@ msh_stage_run(struct msh_control *control, const struct msh_caller *caller, unsi
 	return 0;
 }
 
+/* What is known of the redirected flows of a VM's MAC, and of its connections, counts no more with
+ * the next instance. */
+static void
+forget_flows(struct msh_control *control, struct msh_vm *vm, const struct rte_ether_addr *mac)
+{
+	vm->epoch = ++control->last_epoch;
+	for (uint16_t i = 0; i < vm->address_count; i++)
+		if (rte_is_same_ether_addr(&vm->address[i].mac, mac))
+			vm->address[i].epoch = ++control->last_epoch;
+}
+
 /* `X MAC`: nothing of the registration remains, in any stage. */
 int
 msh_stage_cancel(struct msh_control *control, const struct msh_caller *caller, int argc,
@@ -193,10 +204,6 @@ msh_stage_cancel(struct msh_control *control, const struct msh_caller *caller, i
 	bool found = false;
 	if (vm == NULL)
 		return -(int)answer->status;
-	vm->epoch = ++control->last_epoch; /* so are its connections */
-	for (uint16_t i = 0; i < vm->address_count; i++)
-		if (rte_is_same_ether_addr(&vm->address[i].mac, &mac))
-			vm->address[i].epoch = ++control->last_epoch; /* its flows are forgotten */
 	for (unsigned int s = 0; s < msh_slots(); s++) {
 		const void *old = vm->instance[s];
 		const void *new = old;
@@ -205,6 +212,7 @@ msh_stage_cancel(struct msh_control *control, const struct msh_caller *caller, i
 		int rc = old != NULL ? msh_slot_stage(s)->cancel(old, &mac, &new) : -ENOENT;
 		if (rc == -ENOENT)
 			continue;
+		forget_flows(control, vm, &mac);
 		if (rc != 0 || msh_stage_install(control, vm, s, new) != 0)
 			return msh_answer_set(answer, MSH_FAILED, "vm %s: out of memory", vm->name);
 		found = true;

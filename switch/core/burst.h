@@ -52,7 +52,8 @@ struct msh_burst {
 		i##_left && (i = (uint64_t)__builtin_ctzll(i##_left), true); \
 		i##_left &= i##_left - 1)
 
-/* Have packets of this verdict counted. What finds no room is not: so many rules do not decide. */
+/* Have packets of this verdict counted at a rule, as long as there is room: a frame to a group can
+ * pass the rules of more middleboxes. */
 static inline void
 msh_verdict_tally(struct msh_verdict *v, uint32_t tally)
 {

@@ -2,6 +2,7 @@
 #include "packet.h"
 
 #include <netinet/in.h>
+#include <netinet/ip_icmp.h>
 #include <string.h>
 
 #define VLAN_TAGS_MAX 2
@@ -184,7 +185,7 @@ msh_packet_parse(struct msh_packet *p, struct rte_mbuf *m)
 		.length = rte_pktmbuf_pkt_len(m),
 	};
 
-	*p = (struct msh_packet){.mbuf = m};
+	*p = (struct msh_packet){.mbuf = m, .parsed = true};
 	uint32_t l3 = parse_tags(p, &f);
 	p->payload = (uint16_t)l3;
 	if (p->ether_type == RTE_ETHER_TYPE_IPV4)
@@ -207,6 +208,15 @@ msh_packet_parse_quoted(struct msh_packet *p, const struct msh_packet *error, ui
 		parse_ipv4(p, &f, offset);
 	else
 		parse_ipv6(p, &f, offset);
+}
+
+bool
+msh_packet_is_error(const struct msh_packet *p, uint8_t type)
+{
+	if (p->ip_version == 6)
+		return type < 128;
+	return type == ICMP_DEST_UNREACH || type == ICMP_SOURCE_QUENCH || type == ICMP_REDIRECT ||
+	       type == ICMP_TIME_EXCEEDED || type == ICMP_PARAMETERPROB;
 }
 
 /* Bytes behind the IP header that are in the first segment, and in the datagram. */

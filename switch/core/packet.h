@@ -28,6 +28,7 @@ struct msh_packet {
 	bool fragment;      /* part of a fragmented datagram, whichever */
 	bool has_ports;     /* sport and dport are valid: of a protocol that has them, not a later
 			       fragment */
+	bool parsed;        /* all of the above but mbuf is filled in */
 	uint16_t sport, dport; /* host order */
 };
 
@@ -78,6 +79,25 @@ void msh_packet_parse(struct msh_packet *p, struct rte_mbuf *m);
 /* Fill *p from the IP packet that the ICMP error `error` quotes, which is at this offset of the
  * same frame, of the same IP version, and may be cut short. */
 void msh_packet_parse_quoted(struct msh_packet *p, const struct msh_packet *error, uint32_t offset);
+
+/* A packet that comes into hand: it is parsed when somebody needs it, once. */
+static inline void
+msh_packet_take(struct msh_packet *p, struct rte_mbuf *m)
+{
+	p->mbuf = m;
+	p->parsed = false;
+}
+
+static inline void
+msh_packet_need(struct msh_packet *p)
+{
+	if (!p->parsed)
+		msh_packet_parse(p, p->mbuf);
+}
+
+/* Whether a parsed ICMP message of this type is an error (RFC 792; RFC 4443 2.1, also those that
+ * are yet to be invented). */
+bool msh_packet_is_error(const struct msh_packet *p, uint8_t type);
 
 /* TCP's flags in the upper byte, or type and code of ICMP. False: the packet has neither, or not
  * all of it is there. */

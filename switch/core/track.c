@@ -80,15 +80,6 @@ is_query(const struct msh_packet *p)
 }
 
 static bool
-is_error(uint8_t ip_version, uint8_t type)
-{
-	if (ip_version == 6)
-		return type < 128; /* RFC 4443 2.1, also those that are yet to be invented */
-	return type == ICMP_DEST_UNREACH || type == ICMP_SOURCE_QUENCH || type == ICMP_REDIRECT ||
-	       type == ICMP_TIME_EXCEEDED || type == ICMP_PARAMETERPROB;
-}
-
-static bool
 is_discovery(uint8_t ip_version, uint8_t type)
 {
 	return ip_version == 6 && ((type >= MLD_LISTENER_QUERY && type <= ND_REDIRECT) ||
@@ -157,7 +148,7 @@ msh_track_key(const struct msh_packet *p, struct msh_track_key *key)
 		return MSH_TRACK_UNTRACKED;
 	if (is_icmp(p) && held(p) >= ICMP_HEADER) {
 		uint8_t type = *transport(p);
-		if (is_error(p->ip_version, type))
+		if (msh_packet_is_error(p, type))
 			return quoted_key(p, key);
 		if (is_discovery(p->ip_version, type))
 			return MSH_TRACK_UNTRACKED;

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "bounds.h"
-#include "nh.h"
 #include "tags.h"
 
 #define NOBODY UINT32_MAX
@@ -26,11 +25,8 @@ struct entry {
 static_assert(sizeof(struct entry) == 64, "a cache line");
 
 struct msh_conn_table {
-	struct msh_nh nh;
-	uint32_t buckets; /* a power of two */
-	uint32_t swept;   /* control lcore: the next bucket to sweep */
-	union msh_tags *tags;
-	struct entry *entry;
+	struct msh_tagged in;
+	uint32_t swept;              /* control lcore: the next bucket to sweep */
 	uint32_t count[MSH_VMS_MAX]; /* any worker, atomically */
 };
 
@@ -45,28 +41,24 @@ struct msh_conn_table *
 msh_conn_create(uint32_t connections)
 {
 	struct msh_conn_table *t = rte_zmalloc("connection table", sizeof(*t), 0);
-	if (t == NULL)
-		return NULL;
-	t->buckets = rte_align32pow2(connections) / MSH_WAYS;
-	msh_nh_init(&t->nh);
-	t->tags =
-		rte_zmalloc("connection tags", t->buckets * sizeof(*t->tags), RTE_CACHE_LINE_SIZE);
-	t->entry = rte_zmalloc("connections", (size_t)t->buckets * MSH_WAYS * sizeof(*t->entry),
-		RTE_CACHE_LINE_SIZE);
-	if (t->tags != NULL && t->entry != NULL)
+	if (t != NULL && msh_tagged_init(&t->in, connections) == 0)
 		return t;
-	msh_conn_free(t);
+	rte_free(t);
 	return NULL;
 }
 
 void
 msh_conn_free(struct msh_conn_table *t)
 {
-	if (t == NULL)
-		return;
-	rte_free(t->tags);
-	rte_free(t->entry);
+	if (t != NULL)
+		msh_tagged_free(&t->in);
 	rte_free(t);
+}
+
+static inline struct entry *
+entries(const struct msh_conn_table *t)
+{
+	return t->in.entry;
 }
 
 static inline struct name
@@ -86,7 +78,7 @@ name_of(const struct msh_conn_table *t, const struct msh_conn_scope *scope,
 	static_assert(sizeof(k) == 5 * sizeof(word[0]), "words of a key");
 	memcpy(word, &k, sizeof(k));
 	word[5] = (uint64_t)scope->vm << 32 | scope->epoch;
-	uint64_t print = msh_nh(&t->nh, word, 6);
+	uint64_t print = msh_nh(&t->in.nh, word, 6);
 	return (struct name){.print = print != 0 ? print : 1, .turned = turned, .proto = k.proto};
 }
 
@@ -94,7 +86,7 @@ name_of(const struct msh_conn_table *t, const struct msh_conn_scope *scope,
 static inline uint32_t
 bucket_of(const struct msh_conn_table *t, uint64_t print, unsigned int choice)
 {
-	return (uint32_t)(choice == 0 ? print : print >> 20) & (t->buckets - 1);
+	return (uint32_t)(choice == 0 ? print : print >> 20) & (t->in.buckets - 1);
 }
 
 static struct entry *
@@ -102,9 +94,9 @@ find(const struct msh_conn_table *t, uint64_t print)
 {
 	for (unsigned int choice = 0; choice < 2; choice++) {
 		uint32_t bucket = bucket_of(t, print, choice);
-		uint64_t ways = msh_ways_with(&t->tags[bucket], msh_tag_of(print));
+		uint64_t ways = msh_ways_with(&t->in.tags[bucket], msh_tag_of(print));
 		for (; ways != 0; ways &= ways - 1) {
-			struct entry *e = &t->entry[bucket * MSH_WAYS + msh_way_of(ways)];
+			struct entry *e = &entries(t)[bucket * MSH_WAYS + msh_way_of(ways)];
 			if (__atomic_load_n(&e->print, __ATOMIC_ACQUIRE) == print)
 				return e;
 		}
@@ -115,8 +107,8 @@ find(const struct msh_conn_table *t, uint64_t print)
 static inline uint16_t *
 tag_at(const struct msh_conn_table *t, const struct entry *e)
 {
-	uint32_t at = (uint32_t)(e - t->entry);
-	return &t->tags[at / MSH_WAYS].way[at % MSH_WAYS];
+	uint32_t at = (uint32_t)(e - entries(t));
+	return &t->in.tags[at / MSH_WAYS].way[at % MSH_WAYS];
 }
 
 static bool
@@ -197,7 +189,7 @@ msh_conn_judge(struct msh_conn_table *t, const struct msh_conn_scope *scope,
 		if (burst->state[i] != MSH_TRACK_NEW && burst->state[i] != MSH_TRACK_RELATED)
 			continue;
 		name[i] = name_of(t, scope, &key);
-		rte_prefetch0(&t->tags[bucket_of(t, name[i].print, 0)]);
+		rte_prefetch0(&t->in.tags[bucket_of(t, name[i].print, 0)]);
 	}
 	MSH_FOREACH_BIT (i, mask)
 		if (burst->state[i] == MSH_TRACK_NEW || burst->state[i] == MSH_TRACK_RELATED)
@@ -209,7 +201,7 @@ msh_conn_judge(struct msh_conn_table *t, const struct msh_conn_scope *scope,
 static inline struct entry *
 place(const struct msh_conn_table *t, uint64_t print, unsigned int n)
 {
-	return &t->entry[bucket_of(t, print, n / MSH_WAYS) * MSH_WAYS + n % MSH_WAYS];
+	return &entries(t)[bucket_of(t, print, n / MSH_WAYS) * MSH_WAYS + n % MSH_WAYS];
 }
 
 static unsigned int
@@ -225,8 +217,8 @@ free_ways(const union msh_tags *tags)
 static struct entry *
 claim_free(const struct msh_conn_table *t, uint64_t print)
 {
-	unsigned int first = free_ways(&t->tags[bucket_of(t, print, 1)]) >
-					     free_ways(&t->tags[bucket_of(t, print, 0)])
+	unsigned int first = free_ways(&t->in.tags[bucket_of(t, print, 1)]) >
+					     free_ways(&t->in.tags[bucket_of(t, print, 0)])
 				     ? MSH_WAYS
 				     : 0;
 	for (unsigned int n = 0; n < 2 * MSH_WAYS; n++) {
@@ -262,7 +254,7 @@ static struct entry *
 make_room(struct msh_conn_table *t, uint64_t print, uint16_t vm, uint32_t now)
 {
 	bool full =
-		__atomic_load_n(&t->count[vm], __ATOMIC_RELAXED) >= t->buckets * MSH_WAYS / PART;
+		__atomic_load_n(&t->count[vm], __ATOMIC_RELAXED) >= t->in.buckets * MSH_WAYS / PART;
 	struct entry *e = full ? NULL : claim_free(t, print);
 	if (e != NULL)
 		return e;
@@ -310,10 +302,10 @@ msh_conn_confirm(struct msh_conn_table *t, const struct msh_conn_scope *scope,
 void
 msh_conn_sweep(struct msh_conn_table *t, uint32_t now)
 {
-	uint32_t n = RTE_MAX(t->buckets / MSH_CONN_SWEEP, 1u);
-	for (; n > 0; n--, t->swept = (t->swept + 1) & (t->buckets - 1))
+	uint32_t n = RTE_MAX(t->in.buckets / MSH_CONN_SWEEP, 1u);
+	for (; n > 0; n--, t->swept = (t->swept + 1) & (t->in.buckets - 1))
 		for (uint32_t way = 0; way < MSH_WAYS; way++) {
-			struct entry *e = &t->entry[t->swept * MSH_WAYS + way];
+			struct entry *e = &entries(t)[t->swept * MSH_WAYS + way];
 			if (__atomic_load_n(&e->print, __ATOMIC_ACQUIRE) != 0 && is_over(e, now) &&
 				take(t, e, now, false))
 				__atomic_store_n(tag_at(t, e), 0, __ATOMIC_RELEASE);
@@ -323,7 +315,7 @@ msh_conn_sweep(struct msh_conn_table *t, uint32_t now)
 uint32_t
 msh_conn_room(const struct msh_conn_table *t)
 {
-	return t->buckets * MSH_WAYS;
+	return t->in.buckets * MSH_WAYS;
 }
 
 uint32_t

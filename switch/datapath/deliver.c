@@ -44,7 +44,7 @@ judge(struct msh_worker *w, const struct msh_vm_stages *stages, uint16_t vm,
 		return;
 	msh_count(&w->flow_misses, (uint64_t)__builtin_popcountll(others));
 	MSH_FOREACH_BIT (i, others)
-		msh_packet_parse(&burst->packet[i], burst->packet[i].mbuf);
+		msh_packet_need(&burst->packet[i]);
 	run_stages(w, steps, direction, burst, others);
 	msh_flow_keep(flows, &scope, burst, others, w->now);
 }
@@ -64,7 +64,7 @@ judge_connections(struct msh_worker *w, const struct msh_vm_stages *stages, uint
 	struct msh_conn_table *connections = w->datapath->connections;
 	uint64_t passed = 0;
 	MSH_FOREACH_BIT (i, mask)
-		msh_packet_parse(&burst->packet[i], burst->packet[i].mbuf);
+		msh_packet_need(&burst->packet[i]);
 	msh_conn_judge(connections, &scope, burst, mask, w->now);
 	judge(w, stages, vm, direction, burst, mask);
 	MSH_FOREACH_BIT (i, mask)
@@ -77,7 +77,7 @@ redirect(struct msh_worker *w, const struct msh_config *config, struct msh_packe
 	const struct msh_redirect *r, uint16_t vm)
 {
 	uint32_t bytes = rte_pktmbuf_pkt_len(p->mbuf);
-	msh_packet_parse(p, p->mbuf);
+	msh_packet_need(p);
 	if (!msh_redirect_has_hop(r, w->index, p) || !msh_redirect_forward(w, config, p, r, vm))
 		return false;
 	msh_tally_add(w->index, r->tally, bytes);
@@ -91,7 +91,7 @@ drop_refused(struct msh_worker *w, const struct msh_config *config, struct msh_b
 	MSH_FOREACH_BIT (i, refused) {
 		struct rte_mbuf *m = burst->packet[i].mbuf;
 		if (burst->verdict[i].action == MSH_REJECT)
-			msh_reject(w, config, burst->in_port, m);
+			msh_reject(w, config, burst->in_port, &burst->packet[i]);
 		msh_drop(w, burst->in_port, burst->verdict[i].reason, m);
 	}
 }
@@ -178,7 +178,7 @@ msh_deliver_copy(struct msh_worker *w, const struct msh_config *config, uint16_t
 		one->in_port = source;
 		one->worker = w->index;
 		one->count = 1;
-		one->packet[0].mbuf = m;
+		msh_packet_take(&one->packet[0], m);
 		judge_all(w, stages, vm, MSH_IN, one, 1);
 		msh_verdict_count(&one->verdict[0], w->index, m);
 		msh_count(&w->counters[out].vm_packets, 1);

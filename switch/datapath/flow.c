@@ -7,7 +7,6 @@
 #include <rte_prefetch.h>
 #include <string.h>
 
-#include "nh.h"
 #include "tags.h"
 
 #define NOBODY UINT32_MAX /* no entry has this index */
@@ -28,37 +27,31 @@ struct entry {
 static_assert(sizeof(struct entry) == 64, "a cache line");
 
 struct msh_flow_table {
-	struct msh_nh nh;
-	uint32_t buckets; /* a power of two */
-	union msh_tags *tags;
-	struct entry *entry;
+	struct msh_tagged in;
 };
 
 struct msh_flow_table *
 msh_flow_create(uint32_t flows)
 {
 	struct msh_flow_table *t = rte_zmalloc("flow table", sizeof(*t), 0);
-	if (t == NULL)
-		return NULL;
-	t->buckets = rte_align32pow2(flows) / MSH_WAYS;
-	msh_nh_init(&t->nh);
-	t->tags = rte_zmalloc("flow tags", t->buckets * sizeof(*t->tags), RTE_CACHE_LINE_SIZE);
-	t->entry = rte_zmalloc(
-		"flows", (size_t)t->buckets * MSH_WAYS * sizeof(*t->entry), RTE_CACHE_LINE_SIZE);
-	if (t->tags != NULL && t->entry != NULL)
+	if (t != NULL && msh_tagged_init(&t->in, flows) == 0)
 		return t;
-	msh_flow_free(t);
+	rte_free(t);
 	return NULL;
 }
 
 void
-msh_flow_free(struct msh_flow_table *table)
+msh_flow_free(struct msh_flow_table *t)
 {
-	if (table == NULL)
-		return;
-	rte_free(table->tags);
-	rte_free(table->entry);
-	rte_free(table);
+	if (t != NULL)
+		msh_tagged_free(&t->in);
+	rte_free(t);
+}
+
+static inline struct entry *
+entries(const struct msh_flow_table *t)
+{
+	return t->in.entry;
 }
 
 /* Untagged TCP or UDP by IPv4 without options, whole, with all that the parser wants to see. */
@@ -129,22 +122,22 @@ print_of(const struct msh_flow_table *t, const struct msh_flow_scope *scope, str
 		(uint64_t)scope->vm << 40 | (uint64_t)scope->out << 52 | (uint64_t)state << 53;
 	if (likely(!scope->flags && is_common(p->mbuf))) {
 		read_common(p->mbuf, whose, word);
-		return msh_nh(&t->nh, word, 4);
+		return msh_nh(&t->in.nh, word, 4);
 	}
-	msh_packet_parse(p, p->mbuf);
-	return msh_nh(&t->nh, word, read_any(p, whose, scope->flags, word));
+	msh_packet_need(p);
+	return msh_nh(&t->in.nh, word, read_any(p, whose, scope->flags, word));
 }
 
 static inline uint32_t
 bucket_of(const struct msh_flow_table *t, uint64_t print)
 {
-	return (uint32_t)print & (t->buckets - 1);
+	return (uint32_t)print & (t->in.buckets - 1);
 }
 
 static inline struct entry *
 entry_of(const struct msh_flow_table *t, uint64_t print, uint64_t ways)
 {
-	return &t->entry[bucket_of(t, print) * MSH_WAYS + msh_way_of(ways)];
+	return &entries(t)[bucket_of(t, print) * MSH_WAYS + msh_way_of(ways)];
 }
 
 /* Copy out the verdict, if the entry is this flow's and holds. */
@@ -182,11 +175,11 @@ msh_flow_find(struct msh_flow_table *t, const struct msh_flow_scope *scope, stru
 	MSH_FOREACH_BIT (i, mask) {
 		burst->flow[i] =
 			print_of(t, scope, &burst->packet[i], scope->states ? burst->state[i] : 0);
-		rte_prefetch0(&t->tags[bucket_of(t, burst->flow[i])]);
+		rte_prefetch0(&t->in.tags[bucket_of(t, burst->flow[i])]);
 	}
 	MSH_FOREACH_BIT (i, mask) {
 		uint64_t print = burst->flow[i];
-		ways[i] = msh_ways_with(&t->tags[bucket_of(t, print)], msh_tag_of(print));
+		ways[i] = msh_ways_with(&t->in.tags[bucket_of(t, print)], msh_tag_of(print));
 		if (likely(ways[i] != 0))
 			rte_prefetch0(entry_of(t, print, ways[i]));
 	}
@@ -208,16 +201,16 @@ static uint32_t
 choose(const struct msh_flow_table *t, uint64_t print, bool drop, uint32_t now)
 {
 	uint32_t first = bucket_of(t, print) * MSH_WAYS, best = first, free = NOBODY;
-	const union msh_tags *tags = &t->tags[bucket_of(t, print)];
+	const union msh_tags *tags = &t->in.tags[bucket_of(t, print)];
 	int32_t longest = INT32_MIN;
 	for (uint32_t at = first; at < first + MSH_WAYS; at++) {
 		uint16_t tag = __atomic_load_n(&tags->way[at % MSH_WAYS], __ATOMIC_RELAXED);
 		if (tag == 0)
 			free = at;
-		else if (tag == msh_tag_of(print) && t->entry[at].print == print)
+		else if (tag == msh_tag_of(print) && entries(t)[at].print == print)
 			return at;
-		else if (idle(&t->entry[at], now) > longest) {
-			longest = idle(&t->entry[at], now);
+		else if (idle(&entries(t)[at], now) > longest) {
+			longest = idle(&entries(t)[at], now);
 			best = at;
 		}
 	}
@@ -237,7 +230,7 @@ msh_flow_keep(struct msh_flow_table *t, const struct msh_flow_scope *scope,
 		uint32_t at = choose(t, print, burst->verdict[i].action == MSH_DROP, now);
 		if (at == NOBODY)
 			continue;
-		struct entry *e = &t->entry[at];
+		struct entry *e = &entries(t)[at];
 		uint32_t sequence = __atomic_load_n(&e->sequence, __ATOMIC_RELAXED);
 		if ((sequence & 1) ||
 			!__atomic_compare_exchange_n(&e->sequence, &sequence, sequence + 1, false,
@@ -248,7 +241,7 @@ msh_flow_keep(struct msh_flow_table *t, const struct msh_flow_scope *scope,
 		e->generation = scope->generation;
 		e->seen = now;
 		e->verdict = burst->verdict[i];
-		__atomic_store_n(&t->tags[at / MSH_WAYS].way[at % MSH_WAYS], msh_tag_of(print),
+		__atomic_store_n(&t->in.tags[at / MSH_WAYS].way[at % MSH_WAYS], msh_tag_of(print),
 			__ATOMIC_RELAXED);
 		__atomic_store_n(&e->sequence, sequence + 2, __ATOMIC_RELEASE);
 	}
@@ -257,15 +250,15 @@ msh_flow_keep(struct msh_flow_table *t, const struct msh_flow_scope *scope,
 uint32_t
 msh_flow_room(const struct msh_flow_table *t)
 {
-	return t->buckets * MSH_WAYS;
+	return t->in.buckets * MSH_WAYS;
 }
 
 uint32_t
 msh_flow_count(const struct msh_flow_table *t, uint32_t now)
 {
 	uint32_t n = 0;
-	for (uint32_t at = 0; at < t->buckets * MSH_WAYS; at++)
-		n += t->tags[at / MSH_WAYS].way[at % MSH_WAYS] != 0 &&
-		     idle(&t->entry[at], now) <= MSH_FLOW_IDLE;
+	for (uint32_t at = 0; at < t->in.buckets * MSH_WAYS; at++)
+		n += t->in.tags[at / MSH_WAYS].way[at % MSH_WAYS] != 0 &&
+		     idle(&entries(t)[at], now) <= MSH_FLOW_IDLE;
 	return n;
 }

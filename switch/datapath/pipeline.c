@@ -256,7 +256,7 @@ forward(struct msh_worker *w, const struct msh_config *config, struct msh_packet
 	bool ipv4 = ether->ether_type == RTE_BE16(RTE_ETHER_TYPE_IPV4);
 	bool claims = ipv4 ? run->ipv4_claims : run->other_claims;
 	if (unlikely(claims || config->has_redirects)) {
-		msh_packet_parse(p, m);
+		msh_packet_need(p);
 		if (claims && look_at_claims(w, config, p, source))
 			return 0;
 		if (config->has_redirects)
@@ -299,7 +299,7 @@ msh_pipeline_run(struct msh_worker *w, const struct msh_config *config, uint16_t
 	burst->worker = w->index;
 	for (uint16_t i = 0; i < n; i++) {
 		bytes += packets[i]->pkt_len;
-		burst->packet[i].mbuf = packets[i];
+		msh_packet_take(&burst->packet[i], packets[i]);
 		burst->out[i] = forward(w, config, &burst->packet[i], &run);
 		todo |= (uint64_t)(burst->out[i] != 0) << i;
 	}

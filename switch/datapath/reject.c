@@ -8,10 +8,9 @@
 
 #define QUOTE_MAX 128 /* bytes of the packet in an ICMP answer: within the first segment */
 #define HOPS 64
-#define IPV4_PROHIBITED 13     /* code of type 3: RFC 1812 5.2.7.1 */
-#define IPV6_UNREACHABLE 1     /* type */
-#define IPV6_PROHIBITED 1      /* code */
-#define IPV6_INFORMATIONAL 128 /* the first type that is no error */
+#define IPV4_PROHIBITED 13 /* code of type 3: RFC 1812 5.2.7.1 */
+#define IPV6_UNREACHABLE 1 /* type */
+#define IPV6_PROHIBITED 1  /* code */
 #define IPV6_REDIRECT 137
 
 /* The answer, as it is written. */
@@ -28,18 +27,15 @@ is_group4(rte_be32_t ip)
 	return host == 0 || host >> 28 >= 0xe; /* groups, reserved, broadcast */
 }
 
+/* Or may be one, as not all of it is there. */
 static bool
 is_icmp_error(const struct msh_packet *p)
 {
 	uint16_t info;
 	if (p->proto != IPPROTO_ICMP && p->proto != IPPROTO_ICMPV6)
 		return false;
-	if (!msh_packet_info(p, &info))
-		return true;
-	uint8_t type = (uint8_t)(info >> 8);
-	if (p->proto == IPPROTO_ICMPV6)
-		return type < IPV6_INFORMATIONAL || type == IPV6_REDIRECT;
-	return type == 3 || type == 4 || type == 5 || type == 11 || type == 12;
+	return !msh_packet_info(p, &info) || msh_packet_is_error(p, (uint8_t)(info >> 8)) ||
+	       (p->proto == IPPROTO_ICMPV6 && info >> 8 == IPV6_REDIRECT);
 }
 
 static bool
@@ -107,11 +103,7 @@ begin(struct answer *a, struct rte_mempool *pool, const struct msh_packet *p, ui
 static uint32_t
 length_of(const struct msh_packet *p, const struct rte_tcp_hdr *tcp)
 {
-	uint32_t behind =
-		p->ip_version == 4
-			? p->l3 + (uint32_t)rte_be_to_cpu_16(msh_packet_ipv4(p)->total_length)
-			: p->l3 + (uint32_t)sizeof(struct rte_ipv6_hdr) +
-				  rte_be_to_cpu_16(msh_packet_ipv6(p)->payload_len);
+	uint32_t behind = msh_packet_end(p);
 	uint32_t header = p->l4 + (tcp->data_off >> 4) * 4u;
 	return (behind > header ? behind - header : 0) + !!(tcp->tcp_flags & RTE_TCP_SYN_FLAG) +
 	       !!(tcp->tcp_flags & RTE_TCP_FIN_FLAG);
@@ -163,17 +155,16 @@ write_prohibited(struct answer *a, struct rte_mempool *pool, const struct msh_pa
 }
 
 void
-msh_reject(struct msh_worker *w, const struct msh_config *config, uint16_t port,
-	struct rte_mbuf *packet)
+msh_reject(
+	struct msh_worker *w, const struct msh_config *config, uint16_t port, struct msh_packet *p)
 {
 	struct answer answer;
-	struct msh_packet p;
-	msh_packet_parse(&p, packet);
-	if (port == MSH_PORT_SELF || !may_answer(&p) ||
+	msh_packet_need(p);
+	if (port == MSH_PORT_SELF || !may_answer(p) ||
 		!msh_bucket_take(&w->rejects[port], w->datapath->hz, MSH_REJECTS_MAX))
 		return;
-	bool made = p.proto == IPPROTO_TCP ? write_reset(&answer, w->pool, &p)
-					   : write_prohibited(&answer, w->pool, &p);
+	bool made = p->proto == IPPROTO_TCP ? write_reset(&answer, w->pool, p)
+					    : write_prohibited(&answer, w->pool, p);
 	if (!made)
 		return;
 	msh_count(&w->counters[port].copies, 1);

@@ -12,4 +12,4 @@
  * reset (RFC 9293 3.10.7.1), else ICMP "administratively prohibited" (RFC 1812 5.2.7.1, RFC 4443
  * 3.1). None where RFC 1122 3.2.2 and RFC 4443 2.4 want none. The packet stays the caller's. */
 void msh_reject(struct msh_worker *worker, const struct msh_config *config, uint16_t port,
-	struct rte_mbuf *packet);
+	struct msh_packet *packet);

@@ -4,8 +4,12 @@
 /* Buckets of eight entries, each with a tag that says which entry to look at: a lookup reads two
  * cache lines, both of which can be prefetched. */
 
+#include <errno.h>
 #include <rte_common.h>
+#include <rte_malloc.h>
 #include <stdint.h>
+
+#include "nh.h"
 
 #define MSH_WAYS 8
 #define MSH_TAG_LANES UINT64_C(0x0001000100010001)
@@ -42,4 +46,34 @@ msh_way_of(uint64_t ways)
 {
 	uint32_t bit = (uint32_t)__builtin_ctzll(ways);
 	return bit % 16 * 4 + bit / 16;
+}
+
+/* A table of such buckets; entries are cache lines. */
+struct msh_tagged {
+	struct msh_nh nh;
+	uint32_t buckets; /* a power of two */
+	union msh_tags *tags;
+	void *entry;
+};
+
+static inline void
+msh_tagged_free(struct msh_tagged *t)
+{
+	rte_free(t->tags);
+	rte_free(t->entry);
+}
+
+/* For so many entries, rounded up to a power of two. 0, or -ENOMEM and nothing to free. */
+static inline int
+msh_tagged_init(struct msh_tagged *t, uint32_t entries)
+{
+	t->buckets = rte_align32pow2(entries) / MSH_WAYS;
+	msh_nh_init(&t->nh);
+	t->tags = rte_zmalloc("tags", t->buckets * sizeof(*t->tags), RTE_CACHE_LINE_SIZE);
+	t->entry = rte_zmalloc("entries", (size_t)t->buckets * MSH_WAYS * RTE_CACHE_LINE_SIZE,
+		RTE_CACHE_LINE_SIZE);
+	if (t->tags != NULL && t->entry != NULL)
+		return 0;
+	msh_tagged_free(t);
+	return -ENOMEM;
 }

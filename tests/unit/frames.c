@@ -22,6 +22,15 @@ put16(uint8_t *at, uint16_t value)
 	at[1] = (uint8_t)value;
 }
 
+struct rte_mbuf
+frame_mbuf(const struct frame *frame)
+{
+	return (struct rte_mbuf){.nb_segs = 1,
+		.buf_addr = (void *)(uintptr_t)frame->data,
+		.data_len = frame->first,
+		.pkt_len = frame->total};
+}
+
 struct frame
 udp_frame(uint8_t mac, uint8_t source, uint8_t destination)
 {

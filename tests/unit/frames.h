@@ -3,6 +3,7 @@
 
 /* Frames as bytes, and the random numbers that they are made of. */
 
+#include <rte_mbuf.h>
 #include <stdint.h>
 
 struct frame {
@@ -14,6 +15,9 @@ struct frame {
 uint32_t any(uint32_t below);
 
 void put16(uint8_t *at, uint16_t value);
+
+/* The frame as the only segment that is there. */
+struct rte_mbuf frame_mbuf(const struct frame *frame);
 
 /* UDP over IPv4 without options, TTL 64, 46 bytes, to 52:54:00:00:00:mac, from 10.0.0.source port
  * 1000 to 10.0.0.destination port 0. */

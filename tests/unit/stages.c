@@ -162,11 +162,7 @@ classify(const void *instance, const struct frame *frame, unsigned int count, un
 	burst.count = (uint16_t)count;
 	burst.worker = (uint16_t)worker;
 	for (unsigned int i = 0; i < count; i++) {
-		memset(&m[i], 0, sizeof(m[i]));
-		m[i].nb_segs = 1;
-		m[i].buf_addr = (void *)(uintptr_t)frame[i].data;
-		m[i].data_len = frame[i].first;
-		m[i].pkt_len = frame[i].total;
+		m[i] = frame_mbuf(&frame[i]);
 		msh_packet_parse(&burst.packet[i], &m[i]);
 	}
 	stage->classify(instance, MSH_IN, &burst, (1ull << count) - 1);

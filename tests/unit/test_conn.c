@@ -49,10 +49,7 @@ put(uint32_t flow, bool answer)
 	memcpy(frame.data + (answer ? UDP_SOURCE : UDP_DESTINATION), server, sizeof(server));
 	put16(frame.data + UDP_DESTINATION + 4, answer ? 53 : 1000);
 	put16(frame.data + UDP_DESTINATION + 6, answer ? 1000 : 53);
-	mbuf = (struct rte_mbuf){.nb_segs = 1,
-		.buf_addr = frame.data,
-		.data_len = frame.first,
-		.pkt_len = frame.total};
+	mbuf = frame_mbuf(&frame);
 	msh_packet_parse(&burst.packet[0], &mbuf);
 }
 

@@ -40,11 +40,8 @@ static void
 put(unsigned int i, const struct frame *frame)
 {
 	frames[i] = *frame;
-	mbuf[i] = (struct rte_mbuf){.nb_segs = 1,
-		.buf_addr = frames[i].data,
-		.data_len = frame->first,
-		.pkt_len = frame->total};
-	burst.packet[i].mbuf = &mbuf[i];
+	mbuf[i] = frame_mbuf(&frames[i]);
+	msh_packet_take(&burst.packet[i], &mbuf[i]);
 }
 
 /* All that stages may look at. */
@@ -256,7 +253,7 @@ write_all(void *argument)
 {
 	static struct msh_burst mine;
 	const struct msh_flow_scope scope = {.vm = 1, .generation = 7};
-	mine.packet[0].mbuf = argument;
+	msh_packet_take(&mine.packet[0], argument);
 	for (uintptr_t n = 0; !__atomic_load_n(&stop, __ATOMIC_RELAXED); n++) {
 		msh_flow_find(table, &scope, &mine, 1, 1);
 		mine.verdict[0] =

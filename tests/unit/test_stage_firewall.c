@@ -246,7 +246,7 @@ test_only_the_mask(void **state)
 	struct frame frame = udp_frame(1, 1, 2);
 	const void *fw = NULL;
 	struct msh_burst two = {.count = 2};
-	struct rte_mbuf m = {.nb_segs = 1, .buf_addr = frame.data, .data_len = 46, .pkt_len = 46};
+	struct rte_mbuf m = frame_mbuf(&frame);
 
 	expect(&fw, "R F " MAC_A " 10.0.0.1", MSH_OK, "");
 	expect(&fw, "A " MAC_A " M 0", MSH_OK, "");
